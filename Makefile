@@ -1,0 +1,56 @@
+# On a fresh machine with Python 3.11 or newer: `make run` sets up and runs the router,
+# `make test` sets up and tests it. Nothing else has to be installed or known.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Packages that are installed from this repository, each without its dependencies: the locks have those.
+PACKAGES := . plugins/archive
+SOURCES := router plugins tests bench
+
+.PHONY: run test test-system lint format bench lock clean
+
+run: $(VENV)/run
+	$(BIN)/router serve
+
+test: $(VENV)/dev
+	$(BIN)/pytest -m "not system"
+
+test-system: $(VENV)/dev
+	$(BIN)/pytest -m system
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy router plugins/archive/router_archive tests bench
+	$(BIN)/pytest -q tests/test_architecture.py
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: $(VENV)/dev
+	$(BIN)/python -m bench
+
+# What `run` needs. `dev` has it as well, so that either may come first.
+$(VENV)/run: requirements.txt pyproject.toml plugins/archive/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --require-hashes -r requirements.txt
+	$(BIN)/pip install -q --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	touch $@
+
+$(VENV)/dev: requirements-dev.txt pyproject.toml plugins/archive/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install -q --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	touch $@ $(VENV)/run
+
+# New versions of everything, with hashes and without addresses. Needs uv.
+lock:
+	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+	    --group build -o requirements.txt pyproject.toml
+	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+	    --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
