@@ -1,0 +1,85 @@
+"""The operator is told: once when something starts, with a count while it lasts, once when it is over.
+
+The channel ``log`` is built in: ``alert.raised`` and ``alert.recovered``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+_log = structlog.get_logger("router.alerts")
+
+#: Subjects that are remembered; beyond that the one raised longest ago is forgotten, and told anew.
+_MAX_SUBJECTS = 1_000
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    #: A ``typeWebhook`` in no catalogue and no route; the subject is the type.
+    UNKNOWN_TYPE = "unknown_type"
+    #: A notification that breaks its schema; the subject is its type and first problem.
+    INVALID = "invalid"
+    #: A delivery used up its retries or gave up; the subject is the route.
+    DEAD = "dead"
+    #: The inbox cannot be written; webhooks are answered 503 meanwhile.
+    INBOX_UNAVAILABLE = "inbox_unavailable"
+
+
+@dataclass(slots=True)
+class _Raised:
+    first_at: datetime
+    last_at: datetime
+    told_at: datetime
+    count: int
+    untold: int = 0
+
+
+class Alerts:
+    """Groups what happens by kind and subject, and tells each group at most once per ``every``.
+
+    Args:
+        every: Seconds between two alerts of the same kind and subject.
+        clock: Tells the time, UTC.
+    """
+
+    def __init__(self, every: float, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._every = timedelta(seconds=every)
+        self._clock = clock
+        self._raised: OrderedDict[tuple[AlertKind, str], _Raised] = OrderedDict()
+
+    def report(self, kind: AlertKind, subject: str, **facts: Any) -> None:
+        """Tell that something is wrong, unless the same was told a moment ago."""
+        now = self._clock()
+        raised = self._raised.setdefault((kind, subject), _Raised(now, now, now, 0))
+        is_new = raised.count == 0
+        raised.count += 1
+        raised.last_at = now
+        if is_new or now - raised.told_at >= self._every:
+            raised.told_at = now
+            _log.warning("alert.raised", **_facts(kind, subject, raised), **facts)
+        if len(self._raised) > _MAX_SUBJECTS:
+            self._raised.popitem(last=False)
+
+    def recover(self, kind: AlertKind, subject: str) -> None:
+        """Tell that it is over, if it was told at all."""
+        raised = self._raised.pop((kind, subject), None)
+        if raised is not None:
+            _log.info("alert.recovered", **_facts(kind, subject, raised))
+
+
+def _facts(kind: AlertKind, subject: str, raised: _Raised) -> dict[str, Any]:
+    return {
+        "kind": kind.value,
+        "subject": subject,
+        "count": raised.count,
+        "first_at": raised.first_at.isoformat(timespec="milliseconds"),
+        "last_at": raised.last_at.isoformat(timespec="milliseconds"),
+    }

@@ -1,0 +1,266 @@
+"""The contract of the inbox: the durable store, and the only place where intake and delivery meet.
+
+Intake calls `Inbox.put`; dispatch calls `Inbox.claim` and settles each claim once; an operator's
+commands read and change the same store through a `Ledger`, whether a router runs on it or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from router.events import DeliveryStatus, Event, EventStatus, Problem, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """One (event, route) to store with the event."""
+
+    route: str
+    #: The order key within the route: deliveries with the same key run one at a time.
+    lane: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An event as intake hands it in."""
+
+    event: Event
+    status: EventStatus
+    #: What makes two notifications the same one; unique within the dedup window.
+    key: str
+    #: The body as it came: bytes, since it may hold NUL, lone surrogates or no JSON at all.
+    body: bytes
+    problems: Sequence[Problem] = ()
+    deliveries: Sequence[NewDelivery] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The entry is committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """An event with the same key is in the inbox; the new one was counted on it and not stored."""
+
+    #: Id of the event first seen.
+    event_id: str
+    #: Whether its content differs from the event first seen.
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Claim:
+    """A delivery that may run now: the first of its lane, and nothing else of its lane runs."""
+
+    #: Id of the delivery; ids of a lane ascend in order of arrival.
+    id: int
+    route: str
+    lane: str
+    event: Event
+    #: Which attempt this is, from 1, over the whole life of the delivery.
+    attempt: int
+    #: The same, but counted from the last time a person retried it: what the retry policy counts.
+    round_attempt: int
+    #: When the first attempt of this round failed: how long the delivery holds up its lane.
+    blocked_since: datetime | None
+
+
+class AttemptOutcome(StrEnum):
+    """How one call of a handler ended."""
+
+    #: It returned.
+    DONE = "done"
+    #: It raised `RetryLater`.
+    RETRY_LATER = "retry_later"
+    #: It raised `GiveUp`.
+    GAVE_UP = "gave_up"
+    #: It ran longer than the route's ``timeout``.
+    TIMEOUT = "timeout"
+    #: It raised anything else.
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One call of a handler, as it is kept."""
+
+    number: int
+    started_at: datetime
+    #: Seconds.
+    duration: float
+    outcome: AttemptOutcome
+    #: One line for a person; ``None`` when it is done.
+    error: str | None = None
+    traceback: str | None = None
+    #: Name and version of the plugin that ran, such as ``archive 0.1.0``.
+    plugin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The handler returned; the delivery is finished."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The delivery waits, at the head of its lane, until ``due_at``."""
+
+    attempt: Attempt
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The delivery becomes a dead letter and its lane goes on; ``reason`` is one line for a person."""
+
+    reason: str
+    #: ``None`` when it died without being handled (too old).
+    attempt: Attempt | None = None
+
+
+Outcome = Done | Retry | Dead
+
+
+class Inbox(Protocol):
+    """The store of one running router. All methods belong to the event loop that called `open`."""
+
+    async def open(self) -> None:
+        """Open or create the store; what an earlier run left unfinished can be claimed.
+
+        Raises:
+            InboxInUse: Another process runs a router on it.
+            InboxUnavailable: It cannot be opened.
+        """
+
+    async def close(self) -> None:
+        """Write what is settled and release the store. Claims that are not settled stay pending."""
+
+    async def put(self, entry: Entry) -> Stored | Duplicate:
+        """Store an event with its deliveries in one transaction; return when that is committed.
+
+        Raises:
+            InboxUnavailable: Nothing was stored.
+        """
+
+    async def claim(self) -> Claim | None:
+        """Wait for a delivery that may run now; ``None`` once `stop_claims` was called."""
+
+    def stop_claims(self) -> None:
+        """Hand out no more claims; waiting calls of `claim` return ``None``."""
+
+    def settle(self, claim: Claim, outcome: Outcome) -> None:
+        """Record how the claimed delivery ended and let its lane go on.
+
+        Durable with the next commit. An outcome that cannot be written now is kept and written
+        later; no claims are handed out meanwhile.
+        """
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim back unsettled: the attempt does not count, the delivery stays pending."""
+
+    def problem(self) -> str | None:
+        """Say why the inbox cannot be written, or ``None`` when the last attempt to write went well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """An event as an operator sees it."""
+
+    id: str
+    type: str | None
+    instance: int | None
+    chat: str | None
+    status: EventStatus
+    received_at: datetime
+    transport: Transport
+    #: How often the same notification came again.
+    duplicates: int
+    #: How often it came again with other content.
+    changed: int
+    problems: Sequence[Problem]
+    body: bytes
+    deliveries: Sequence[DeliveryRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRecord:
+    """A delivery as an operator sees it."""
+
+    id: int
+    #: Id of its event.
+    event: str
+    type: str | None
+    instance: int | None
+    chat: str | None
+    route: str
+    lane: str
+    status: DeliveryStatus
+    attempts: int
+    received_at: datetime
+    #: When the next attempt is due, for a delivery that waits for one.
+    due_at: datetime | None
+    settled_at: datetime | None
+    #: Why the last attempt failed, or why it is dead.
+    error: str | None
+    #: Every attempt that is kept, oldest first; filled only where a single delivery is shown.
+    history: Sequence[Attempt] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events to list; ``None`` leaves a field open."""
+
+    type: str | None = None
+    instance: int | None = None
+    chat: str | None = None
+    status: EventStatus | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFilter:
+    """Which deliveries to list; ``None`` leaves a field open."""
+
+    status: DeliveryStatus | None = None
+    route: str | None = None
+    type: str | None = None
+    instance: int | None = None
+    chat: str | None = None
+    limit: int = 50
+
+
+class Ledger(Protocol):
+    """What an operator reads in the inbox and changes about it. Synchronous; safe beside a running router."""
+
+    def events(self, where: EventFilter) -> list[EventRecord]:
+        """List events, newest first, without their deliveries."""
+
+    def event(self, event_id: str) -> EventRecord:
+        """Return one event with its deliveries; a prefix of the id will do while it is unique.
+
+        Raises:
+            NotFound: No event, or more than one, has that id.
+        """
+
+    def deliveries(self, where: DeliveryFilter) -> list[DeliveryRecord]:
+        """List deliveries, oldest first."""
+
+    def delivery(self, delivery_id: int) -> DeliveryRecord:
+        """Return one delivery with its history.
+
+        Raises:
+            NotFound: No delivery has that id.
+        """
+
+    def retry(self, delivery_ids: Sequence[int]) -> list[int]:
+        """Make dead letters pending again, in their lane's order; return the ids of those that were dead."""
+
+    def discard(self, delivery_ids: Sequence[int]) -> list[int]:
+        """Mark dead or pending deliveries as not to be handled; return the ids of those that were."""

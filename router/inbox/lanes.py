@@ -1,0 +1,319 @@
+"""Which delivery may run next: lanes in order, routes in turn, memory bounded.
+
+`Lanes` is the in-process half of an inbox. It knows the lanes that have something to do, and the
+next few deliveries of each; everything behind them stays in the store. A lane whose store holds
+more than memory does is *spilled*: when its turn comes, the store is asked for its next page. A
+route whose store holds lanes that are not known here is *behind*: lanes are then discovered page
+by page, oldest first, as known ones are finished.
+
+Everything the store reports (`add`, `loaded`, `discovered`) has to come in the order in which the
+store did it; one writer thread gives that for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from router.inbox import Claim
+
+#: Deliveries that wait in memory, over all lanes; more than that spill.
+MAX_WAITING = 2_000
+#: Lanes of one route that are known at a time, beside those held up by a retry.
+MAX_LANES = 2_000
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    route: _Route
+    key: str
+    waiting: deque[Claim] = field(default_factory=deque)
+    running: bool = False
+    #: The store holds deliveries of this lane that ``waiting`` does not.
+    spilled: bool = False
+    loading: bool = False
+    #: Loop time before which nothing of this lane starts, while it is held up by a retry.
+    due: float | None = None
+    #: It stands in its route's queue of ready lanes.
+    queued: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Route:
+    name: str
+    concurrency: int
+    lanes: dict[str, _Lane] = field(default_factory=dict)
+    ready: deque[_Lane] = field(default_factory=deque)
+    running: int = 0
+    loading: int = 0
+    held: int = 0
+    #: It stands in the queue of routes whose turn may come.
+    queued: bool = False
+    #: The store holds lanes after ``cursor`` that are not known here.
+    behind: bool = False
+    discovering: bool = False
+    cursor: int = 0
+
+
+class Lanes:
+    """Deliveries that wait, and the rules by which the next one is chosen.
+
+    Args:
+        routes: Concurrency bound by route name; deliveries of other routes are left in the store.
+        load: Asks the store for the next pending deliveries of (route, lane); answered by `loaded`.
+        discover: Asks the store for lanes of a route with deliveries after an id; answered by `discovered`.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, int],
+        *,
+        load: Callable[[str, str], None],
+        discover: Callable[[str, int], None],
+        max_waiting: int = MAX_WAITING,
+        max_lanes: int = MAX_LANES,
+    ) -> None:
+        self._routes = {name: _Route(name, concurrency) for name, concurrency in routes.items()}
+        self._load = load
+        self._discover = discover
+        self._max_waiting = max_waiting
+        self._max_lanes = max_lanes
+        self._waiting = 0
+        self._turns: deque[_Route] = deque()
+        self._held: list[tuple[float, int, _Lane]] = []
+        self._holds = 0
+        self._claimers: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+        self._paused = False
+
+    # What the store reports
+
+    def add(self, claim: Claim) -> None:
+        """Take in a delivery that was just stored."""
+        route = self._routes.get(claim.route)
+        if route is None:
+            return
+        lane = route.lanes.get(claim.lane)
+        if lane is None:
+            if route.behind:
+                return  # discovery will come across it
+            if self._is_full(route):
+                route.behind, route.cursor = True, claim.id - 1
+                return
+            lane = route.lanes[claim.lane] = _Lane(route, claim.lane)
+        if lane.loading or lane.spilled:
+            return  # the page that is read next has it, in its place
+        if self._waiting >= self._max_waiting or lane.due is not None:
+            lane.spilled = True
+        else:
+            lane.waiting.append(claim)
+            self._waiting += 1
+        self._enqueue(lane)
+
+    def loaded(self, route: str, key: str, page: Sequence[tuple[Claim, float | None]], *, more: bool) -> None:
+        """Take in the next deliveries of a lane, each with the loop time it is due, if it waits for one."""
+        lane = self._routes[route].lanes[key]
+        lane.loading = False
+        lane.route.loading -= 1
+        lane.spilled = more
+        if page:
+            lane.waiting.extend(claim for claim, _ in page)
+            self._waiting += len(page)
+            if page[0][1] is not None:
+                self._hold(lane, page[0][1])
+        self._go_on(lane)
+
+    def discovered(self, route: str, keys: Iterable[str], *, cursor: int, more: bool) -> None:
+        """Take in lanes that have deliveries in the store, read up to the id ``cursor``."""
+        found = self._routes[route]
+        found.discovering = False
+        found.cursor = cursor
+        found.behind = more
+        for key in keys:
+            if key not in found.lanes:
+                lane = found.lanes[key] = _Lane(found, key, spilled=True)
+                self._enqueue(lane)
+        self._catch_up(found)
+
+    def changed(self, route: str, key: str) -> None:
+        """Forget what is known of a lane: an operator changed it in the store."""
+        if route not in self._routes:
+            return
+        found = self._routes[route]
+        lane = found.lanes.get(key)
+        if lane is None:
+            lane = found.lanes[key] = _Lane(found, key)
+        self._waiting -= len(lane.waiting)
+        lane.waiting.clear()
+        self._unhold(lane)
+        lane.spilled = True
+        self._enqueue(lane)
+
+    def start(self) -> None:
+        """Begin to look for what an earlier run left in the store."""
+        for route in self._routes.values():
+            route.behind = True
+            self._catch_up(route)
+
+    # What dispatch asks for
+
+    async def claim(self) -> Claim | None:
+        """Wait for a delivery that may run now; ``None`` once stopped."""
+        while not self._stopped:
+            claim = self.claim_nowait()
+            if claim is not None:
+                return claim
+            claimer = asyncio.get_running_loop().create_future()
+            self._claimers.append(claimer)
+            try:
+                await claimer
+            except asyncio.CancelledError:
+                self._wake()  # whatever woke this one is for another
+                raise
+        return None
+
+    def claim_nowait(self) -> Claim | None:
+        """Return a delivery that may run now, if there is one. Routes take turns, so do their lanes."""
+        while self._turns and not self._paused:
+            route = self._turns.popleft()
+            route.queued = False
+            claim = self._claim_from(route)
+            self._take_turn(route)
+            if claim is not None:
+                return claim
+        return None
+
+    def finished(self, claim: Claim) -> None:
+        """Let the lane of a settled claim go on."""
+        lane = self._free(claim)
+        self._go_on(lane)
+
+    def retry(self, claim: Claim, due: float) -> None:
+        """Put the next attempt of a claim back at the head of its lane, to start at loop time ``due``."""
+        lane = self._free(claim)
+        # What waits behind it can be read again; a lane that is held up should cost no memory.
+        self._waiting -= len(lane.waiting)
+        lane.spilled = lane.spilled or lane.loading or bool(lane.waiting)
+        lane.waiting.clear()
+        lane.waiting.append(claim)
+        self._waiting += 1
+        self._hold(lane, due)
+        self._take_turn(lane.route)
+
+    def pause(self) -> None:
+        """Hand out no claims until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Hand out claims again."""
+        self._paused = False
+        self._wake_all()
+
+    def stop(self) -> None:
+        """Hand out no claims any more."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake_all()
+
+    # Choosing
+
+    def _claim_from(self, route: _Route) -> Claim | None:
+        while route.ready and route.running + route.loading < route.concurrency:
+            lane = route.ready.popleft()
+            lane.queued = False
+            if lane.waiting:
+                lane.running = True
+                route.running += 1
+                self._waiting -= 1
+                return lane.waiting.popleft()
+            if lane.spilled:
+                lane.loading = True
+                route.loading += 1
+                self._load(route.name, lane.key)
+        return None
+
+    def _go_on(self, lane: _Lane) -> None:
+        if not lane.running and not lane.loading and not lane.waiting and not lane.spilled:
+            lane.route.lanes.pop(lane.key, None)
+            self._catch_up(lane.route)
+        self._enqueue(lane)
+        self._take_turn(lane.route)
+
+    def _enqueue(self, lane: _Lane) -> None:
+        busy = lane.running or lane.loading or lane.due is not None
+        if not busy and not lane.queued and (lane.waiting or lane.spilled):
+            lane.queued = True
+            lane.route.ready.append(lane)
+            self._take_turn(lane.route)
+
+    def _take_turn(self, route: _Route) -> None:
+        if not route.queued and route.ready and route.running + route.loading < route.concurrency:
+            route.queued = True
+            self._turns.append(route)
+        if self._turns:
+            self._wake()
+
+    def _free(self, claim: Claim) -> _Lane:
+        lane = self._routes[claim.route].lanes[claim.lane]
+        lane.running = False
+        lane.route.running -= 1
+        return lane
+
+    # Lanes held up by a retry
+
+    def _hold(self, lane: _Lane, due: float) -> None:
+        lane.due = due
+        lane.route.held += 1
+        self._holds += 1
+        heapq.heappush(self._held, (due, self._holds, lane))
+        self._set_timer()
+
+    def _unhold(self, lane: _Lane) -> None:
+        if lane.due is not None:
+            lane.due = None
+            lane.route.held -= 1
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._held and not self._stopped:
+            self._timer = asyncio.get_running_loop().call_at(self._held[0][0], self._let_go)
+
+    def _let_go(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._held and self._held[0][0] <= now:
+            due, _, lane = heapq.heappop(self._held)
+            if lane.due == due:
+                self._unhold(lane)
+                self._enqueue(lane)
+        self._timer = None
+        self._set_timer()
+
+    # Lanes that are only in the store
+
+    def _is_full(self, route: _Route) -> bool:
+        return len(route.lanes) - route.held >= self._max_lanes
+
+    def _catch_up(self, route: _Route) -> None:
+        if route.behind and not route.discovering and not self._is_full(route):
+            route.discovering = True
+            self._discover(route.name, route.cursor)
+
+    # Claimers that wait
+
+    def _wake(self) -> None:
+        while self._claimers:
+            claimer = self._claimers.popleft()
+            if not claimer.done():
+                claimer.set_result(None)
+                return
+
+    def _wake_all(self) -> None:
+        while self._claimers:
+            self._wake()

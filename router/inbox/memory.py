@@ -1,0 +1,350 @@
+"""The inbox without a disk: whatever it holds is lost with the process.
+
+What is finished is forgotten but for its dedup key, dead letters are kept up to a bound, and when
+too much is unfinished nothing more is taken in: GREEN-API's own queue keeps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from router.errors import InboxUnavailable, NotFound
+from router.events import DeliveryStatus
+from router.inbox import (
+    Attempt,
+    Claim,
+    Dead,
+    DeliveryFilter,
+    DeliveryRecord,
+    Done,
+    Duplicate,
+    Entry,
+    EventFilter,
+    EventRecord,
+    Outcome,
+    Retry,
+    Stored,
+)
+from router.inbox.lanes import Lanes
+from router.jsontext import same_content
+from router.normalize import content_hash
+
+#: Events that have an unfinished delivery; more than that are refused.
+_MAX_UNFINISHED = 10_000
+#: Events that are kept after they are finished, for a person to look at, and keys to tell duplicates by.
+_MAX_FINISHED = 1_000
+_MAX_KEYS = 200_000
+
+_STORED = Stored()
+_Record = TypeVar("_Record")
+
+
+@dataclass(slots=True, eq=False)
+class _Stored:
+    entry: Entry
+    duplicates: int = 0
+    changed: int = 0
+    deliveries: list[_Delivery] = field(default_factory=list)
+
+    def is_unfinished(self) -> bool:
+        return any(delivery.status is DeliveryStatus.PENDING for delivery in self.deliveries)
+
+
+@dataclass(slots=True, eq=False)
+class _Delivery:
+    claim: Claim
+    status: DeliveryStatus = DeliveryStatus.PENDING
+    attempts: int = 0
+    due_at: datetime | None = None
+    settled_at: datetime | None = None
+    error: str | None = None
+    history: list[Attempt] = field(default_factory=list)
+
+
+class MemoryInbox:
+    """An `Inbox` and its `Ledger` in this process's memory.
+
+    Args:
+        routes: Concurrency bound by route name.
+        dedup_window: Seconds within which a key counts as seen.
+        deliver_changed: Store a notification whose key was seen with other content as an event of its own.
+        max_unfinished: Events with unfinished deliveries that are held at most.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, int],
+        *,
+        dedup_window: float = 48 * 3600,
+        deliver_changed: bool = False,
+        max_unfinished: int = _MAX_UNFINISHED,
+    ) -> None:
+        self._dedup_window = timedelta(seconds=dedup_window)
+        self._deliver_changed = deliver_changed
+        self._max_unfinished = max_unfinished
+        self._lanes = Lanes(routes, load=self._load, discover=self._discover)
+        self._ids = itertools.count(1)
+        self._events: OrderedDict[str, _Stored] = OrderedDict()
+        self._finished: OrderedDict[str, None] = OrderedDict()
+        self._keys: OrderedDict[str, _Stored] = OrderedDict()
+        self._deliveries: dict[int, _Delivery] = {}
+
+    async def open(self) -> None:
+        """See `Inbox.open`."""
+
+    async def close(self) -> None:
+        """See `Inbox.close`."""
+        self.stop_claims()
+
+    async def put(self, entry: Entry) -> Stored | Duplicate:
+        """See `Inbox.put`."""
+        key = entry.key
+        seen = self._seen(key, entry)
+        if seen is not None:
+            changed = not same_content(entry.body, seen.entry.body)
+            if changed and self._deliver_changed:
+                key = f"{key} {content_hash(entry.event.data)}"
+                again = self._seen(key, entry)
+                if again is None:
+                    return self._store(key, entry)
+                seen, changed = again, False
+            seen.duplicates += not changed
+            seen.changed += changed
+            return Duplicate(seen.entry.event.id, changed)
+        return self._store(key, entry)
+
+    async def claim(self) -> Claim | None:
+        """See `Inbox.claim`."""
+        return await self._lanes.claim()
+
+    def stop_claims(self) -> None:
+        """See `Inbox.stop_claims`."""
+        self._lanes.stop()
+
+    def settle(self, claim: Claim, outcome: Outcome) -> None:
+        """See `Inbox.settle`."""
+        delivery = self._deliveries[claim.id]
+        if outcome.attempt is not None:
+            delivery.attempts = outcome.attempt.number
+            delivery.history.append(outcome.attempt)
+        if delivery.status is not DeliveryStatus.PENDING:  # discarded while it ran
+            self._lanes.finished(claim)
+            return
+        match outcome:
+            case Retry():
+                self._wait(delivery, claim, outcome)
+                return
+            case Done():
+                delivery.status, delivery.error = DeliveryStatus.DONE, None
+            case Dead():
+                delivery.status, delivery.error = DeliveryStatus.DEAD, outcome.reason
+        delivery.due_at, delivery.settled_at = None, datetime.now(UTC)
+        self._lanes.finished(claim)
+        self._forget_finished(claim.event.id)
+
+    def release(self, claim: Claim) -> None:
+        """See `Inbox.release`."""
+        self._lanes.changed(claim.route, claim.lane)
+        self._lanes.finished(claim)
+
+    def problem(self) -> str | None:
+        """See `Inbox.problem`."""
+        return None
+
+    def _seen(self, key: str, entry: Entry) -> _Stored | None:
+        seen = self._keys.get(key)
+        if seen is None or entry.event.received_at - seen.entry.event.received_at > self._dedup_window:
+            return None
+        return seen
+
+    def _store(self, key: str, entry: Entry) -> Stored:
+        if len(self._events) - len(self._finished) >= self._max_unfinished:
+            raise InboxUnavailable(
+                f"inbox memory:// holds {self._max_unfinished} events that are not handled yet, its limit"
+            )
+        stored = self._events[entry.event.id] = self._keys[key] = _Stored(entry)
+        while len(self._keys) > _MAX_KEYS:
+            self._keys.popitem(last=False)
+        for new in entry.deliveries:
+            claim = Claim(
+                id=next(self._ids),
+                route=new.route,
+                lane=new.lane,
+                event=entry.event,
+                attempt=1,
+                round_attempt=1,
+                blocked_since=None,
+            )
+            self._deliveries[claim.id] = delivery = _Delivery(claim)
+            stored.deliveries.append(delivery)
+            self._lanes.add(claim)
+        self._forget_finished(entry.event.id)
+        return _STORED
+
+    def _wait(self, delivery: _Delivery, claim: Claim, outcome: Retry) -> None:
+        now = datetime.now(UTC)
+        delivery.due_at, delivery.error = outcome.due_at, outcome.attempt.error
+        delivery.claim = replace(
+            claim,
+            attempt=claim.attempt + 1,
+            round_attempt=claim.round_attempt + 1,
+            blocked_since=claim.blocked_since or now,
+        )
+        due = asyncio.get_running_loop().time() + (outcome.due_at - now).total_seconds()
+        self._lanes.retry(delivery.claim, due)
+
+    def _forget_finished(self, event_id: str) -> None:
+        """Mark an event that has nothing left to do, and drop the oldest of those."""
+        if self._events[event_id].is_unfinished():
+            return
+        self._finished[event_id] = None
+        while len(self._finished) > _MAX_FINISHED:
+            oldest, _ = self._finished.popitem(last=False)
+            for delivery in self._events.pop(oldest).deliveries:
+                del self._deliveries[delivery.claim.id]
+
+    # What Lanes asks for; answered as a store would, a little later
+
+    def _load(self, route: str, lane: str) -> None:
+        asyncio.get_running_loop().call_soon(self._answer_load, route, lane)
+
+    def _answer_load(self, route: str, lane: str) -> None:
+        waiting = [
+            delivery
+            for delivery in self._deliveries.values()
+            if delivery.status is DeliveryStatus.PENDING
+            and (delivery.claim.route, delivery.claim.lane) == (route, lane)
+        ]
+        waiting.sort(key=lambda delivery: delivery.claim.id)
+        now, loop_now = datetime.now(UTC), asyncio.get_running_loop().time()
+        page = [(d.claim, loop_now + (d.due_at - now).total_seconds() if d.due_at else None) for d in waiting]
+        self._lanes.loaded(route, lane, page, more=False)
+
+    def _discover(self, route: str, cursor: int) -> None:
+        keys = dict.fromkeys(
+            delivery.claim.lane
+            for delivery in self._deliveries.values()
+            if delivery.claim.route == route and delivery.status is DeliveryStatus.PENDING
+        )
+        asyncio.get_running_loop().call_soon(
+            lambda: self._lanes.discovered(route, keys, cursor=cursor, more=False)
+        )
+
+    # The ledger
+
+    def events(self, where: EventFilter) -> list[EventRecord]:
+        """See `Ledger.events`."""
+        asked = {"type": where.type, "instance": where.instance, "chat": where.chat, "status": where.status}
+        records = (_event_record(stored, with_deliveries=False) for stored in reversed(self._events.values()))
+        return _first(where.limit, records, asked)
+
+    def event(self, event_id: str) -> EventRecord:
+        """See `Ledger.event`."""
+        found = [stored for key, stored in self._events.items() if event_id and key.startswith(event_id)]
+        if len(found) != 1:
+            how_many = "no event has" if not found else "more than one event has"
+            raise NotFound(f"{how_many} an id that begins with {event_id!r}: see 'router events list'")
+        return _event_record(found[0], with_deliveries=True)
+
+    def deliveries(self, where: DeliveryFilter) -> list[DeliveryRecord]:
+        """See `Ledger.deliveries`."""
+        asked = {
+            "status": where.status,
+            "route": where.route,
+            "type": where.type,
+            "instance": where.instance,
+            "chat": where.chat,
+        }
+        records = (_delivery_record(delivery, with_history=False) for delivery in self._deliveries.values())
+        return _first(where.limit, records, asked)
+
+    def delivery(self, delivery_id: int) -> DeliveryRecord:
+        """See `Ledger.delivery`."""
+        if delivery_id not in self._deliveries:
+            raise NotFound(f"no delivery has the id {delivery_id}: see 'router dead list'")
+        return _delivery_record(self._deliveries[delivery_id], with_history=True)
+
+    def retry(self, delivery_ids: Sequence[int]) -> list[int]:
+        """See `Ledger.retry`."""
+        return self._change(delivery_ids, {DeliveryStatus.DEAD}, DeliveryStatus.PENDING)
+
+    def discard(self, delivery_ids: Sequence[int]) -> list[int]:
+        """See `Ledger.discard`."""
+        return self._change(
+            delivery_ids, {DeliveryStatus.DEAD, DeliveryStatus.PENDING}, DeliveryStatus.DISCARDED
+        )
+
+    def _change(
+        self, delivery_ids: Sequence[int], old: set[DeliveryStatus], new: DeliveryStatus
+    ) -> list[int]:
+        changed = []
+        for delivery_id in delivery_ids:
+            delivery = self._deliveries.get(delivery_id)
+            if delivery is None or delivery.status not in old:
+                continue
+            changed.append(delivery_id)
+            delivery.status = new
+            pending = new is DeliveryStatus.PENDING
+            delivery.settled_at = None if pending else datetime.now(UTC)
+            delivery.claim = replace(
+                delivery.claim, attempt=delivery.attempts + 1, round_attempt=1, blocked_since=None
+            )
+            delivery.due_at = None
+            if pending:
+                self._finished.pop(delivery.claim.event.id, None)
+            else:
+                self._forget_finished(delivery.claim.event.id)
+            self._lanes.changed(delivery.claim.route, delivery.claim.lane)
+        return changed
+
+
+def _first(limit: int, records: Iterable[_Record], asked: Mapping[str, object]) -> list[_Record]:
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    matching = (r for r in records if all(getattr(r, name) == value for name, value in wanted.items()))
+    return list(itertools.islice(matching, limit))
+
+
+def _event_record(stored: _Stored, *, with_deliveries: bool) -> EventRecord:
+    entry, event = stored.entry, stored.entry.event
+    return EventRecord(
+        id=event.id,
+        type=event.type,
+        instance=event.instance,
+        chat=event.chat,
+        status=entry.status,
+        received_at=event.received_at,
+        transport=event.transport,
+        duplicates=stored.duplicates,
+        changed=stored.changed,
+        problems=tuple(entry.problems),
+        body=entry.body,
+        deliveries=tuple(_delivery_record(delivery, with_history=True) for delivery in stored.deliveries)
+        if with_deliveries
+        else (),
+    )
+
+
+def _delivery_record(delivery: _Delivery, *, with_history: bool) -> DeliveryRecord:
+    claim, event = delivery.claim, delivery.claim.event
+    return DeliveryRecord(
+        id=claim.id,
+        event=event.id,
+        type=event.type,
+        instance=event.instance,
+        chat=event.chat,
+        route=claim.route,
+        lane=claim.lane,
+        status=delivery.status,
+        attempts=delivery.attempts,
+        received_at=event.received_at,
+        due_at=delivery.due_at,
+        settled_at=delivery.settled_at,
+        error=delivery.error,
+        history=tuple(delivery.history) if with_history else (),
+    )

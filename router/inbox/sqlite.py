@@ -1,0 +1,264 @@
+"""The embedded inbox: one SQLite file, written by one thread that commits many requests at once.
+
+Requests (`Put`, `_Settle`, `_Load` …) go to the writer in order and come back in order, so that
+what `Lanes` is told agrees with what the file holds. While one commit waits for the disk the next
+requests gather: the slower the disk, the more share a commit. Nothing is answered before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+
+from router.errors import InboxUnavailable
+from router.inbox import Claim, Duplicate, Entry, Outcome, Retry, Stored
+from router.inbox.lanes import Lanes
+from router.inbox.sqlite_file import create, lock
+from router.inbox.sqlite_requests import (
+    Dedup,
+    Discover,
+    Load,
+    Put,
+    ReadChanges,
+    Request,
+    Settle,
+    loop_time,
+)
+
+#: Requests that share one commit at most.
+_BATCH = 512
+#: How often the file is asked whether an operator's command changed it, in seconds.
+_LOOK_EVERY = 0.5
+#: Pause before what could not be written is tried again, in seconds.
+_RETRY_AFTER = 1.0
+
+_log = structlog.get_logger("router.inbox")
+
+
+class SqliteInbox:
+    """An `Inbox` in a SQLite file (WAL, ``synchronous = FULL``).
+
+    Args:
+        path: The file; made where it is not there.
+        routes: Concurrency bound by route name.
+        dedup_window: Seconds within which a key counts as seen.
+        deliver_changed: Store a notification whose key was seen with other content as an event of its own.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        routes: Mapping[str, int],
+        *,
+        dedup_window: float = 48 * 3600,
+        deliver_changed: bool = False,
+    ) -> None:
+        self._path = path
+        self._dedup = Dedup(timedelta(seconds=dedup_window), deliver_changed)
+        self._lanes = Lanes(routes, load=self._load, discover=self._discover)
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._problem: str | None = None
+        # From open to close
+        self._lock: TextIO | None = None
+        self._writer: threading.Thread | None = None
+
+    async def open(self) -> None:
+        """See `Inbox.open`."""
+        self._lock = lock(self._path)
+        try:
+            db = create(self._path)
+        except BaseException:
+            self._lock.close()
+            raise
+        writer = _Writer(db, self, self._requests, self._lanes, asyncio.get_running_loop())
+        self._writer = threading.Thread(target=writer.run, name="inbox-writer", daemon=True)
+        self._writer.start()
+        self._lanes.start()
+
+    async def close(self) -> None:
+        """See `Inbox.close`."""
+        if self._writer is None or self._lock is None:
+            return
+        self.stop_claims()
+        self._requests.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._lock.close()
+        self._writer = self._lock = None
+
+    async def put(self, entry: Entry) -> Stored | Duplicate:
+        """See `Inbox.put`."""
+        request = Put(entry, self._dedup, self._lanes, asyncio.get_running_loop().create_future())
+        self._requests.put(request)
+        return await request.answer
+
+    async def claim(self) -> Claim | None:
+        """See `Inbox.claim`."""
+        return await self._lanes.claim()
+
+    def stop_claims(self) -> None:
+        """See `Inbox.stop_claims`."""
+        self._lanes.stop()
+
+    def settle(self, claim: Claim, outcome: Outcome) -> None:
+        """See `Inbox.settle`."""
+        self._requests.put(Settle(claim, outcome))
+        if isinstance(outcome, Retry):
+            self._lanes.retry(_next_attempt(claim, outcome), loop_time(outcome.due_at))
+        else:
+            self._lanes.finished(claim)
+
+    def release(self, claim: Claim) -> None:
+        """See `Inbox.release`."""
+        self._lanes.changed(claim.route, claim.lane)
+        self._lanes.finished(claim)
+
+    def problem(self) -> str | None:
+        """See `Inbox.problem`."""
+        return self._problem
+
+    def _load(self, route: str, lane: str) -> None:
+        self._requests.put(Load(route, lane, self._lanes))
+
+    def _discover(self, route: str, cursor: int) -> None:
+        self._requests.put(Discover(route, cursor, self._lanes))
+
+    # Called by the writer, in the event loop
+
+    def committed(self, requests: Sequence[Request]) -> None:
+        """Take further what is now durable."""
+        for request in requests:
+            request.done()
+        if self._problem is not None:
+            self._problem = None
+            self._lanes.resume()
+
+    def not_committed(self, requests: Sequence[Request], exc: Exception) -> None:
+        """Tell the askers that the file cannot be written; nothing is handed out until it can."""
+        self._problem = f"inbox {self._path}: {exc}"
+        self._lanes.pause()
+        for request in requests:
+            request.refused(InboxUnavailable(self._problem))
+
+    def rejected(self, request: Request, exc: Exception) -> None:
+        """Tell the asker that its request, and no other, cannot be stored."""
+        _log.error("inbox.request_rejected", request=repr(request), exc_info=exc)
+        request.refused(InboxUnavailable(f"inbox {self._path}: {exc}"))
+
+
+class _Writer:
+    """The thread that owns the connection."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        inbox: SqliteInbox,
+        requests: queue.SimpleQueue[Request | None],
+        lanes: Lanes,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._db = db
+        self._inbox = inbox
+        self._requests = requests
+        self._lanes = lanes
+        self._loop = loop
+        self._kept: list[Request] = []
+        self._closing = False
+        self._looked_at = 0.0
+        self._data_version = self._read_data_version()
+
+    def run(self) -> None:
+        """Write until told to close; what could not be written is then tried once more."""
+        try:
+            while not self._closing:
+                self._write(self._gather())
+        finally:
+            self._db.close()
+
+    def _gather(self) -> list[Request]:
+        """Wait for requests; return all there are, those kept from an earlier commit first."""
+        batch, self._kept = self._kept, []
+        try:
+            request = self._requests.get(timeout=_RETRY_AFTER if batch else _LOOK_EVERY)
+            while request is not None:
+                batch.append(request)
+                if len(batch) >= _BATCH:
+                    break
+                request = self._requests.get_nowait()
+            else:
+                self._closing = True
+        except queue.Empty:
+            pass
+        if self._changed_by_others():
+            batch.append(ReadChanges(self._lanes))
+        return batch
+
+    def _write(self, batch: Sequence[Request]) -> None:
+        """Run all requests in one transaction. A request that cannot be stored at all fails alone."""
+        if not batch:
+            return
+        try:
+            self._commit(batch)
+        except Exception as exc:
+            self._roll_back()
+            if _is_unavailable(exc):
+                self._kept = [request for request in batch if request.kept]
+                self._post(self._inbox.not_committed, [r for r in batch if not r.kept], exc)
+            elif len(batch) == 1:
+                self._post(self._inbox.rejected, batch[0], exc)
+            else:
+                for request in batch:
+                    self._write([request])
+        else:
+            self._post(self._inbox.committed, batch)
+
+    def _commit(self, batch: Sequence[Request]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        for request in batch:
+            request.run(self._db)
+        self._db.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+
+    def _post(self, callback: Callable[..., None], *args: object) -> None:
+        self._loop.call_soon_threadsafe(callback, *args)
+
+    def _changed_by_others(self) -> bool:
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_EVERY:
+            return False
+        self._looked_at = now
+        before, self._data_version = self._data_version, self._read_data_version()
+        return before != self._data_version
+
+    def _read_data_version(self) -> int:
+        """Return a number that differs once another connection has committed something."""
+        version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+
+def _is_unavailable(exc: Exception) -> bool:
+    """Tell a file that cannot be written (full, locked, broken) from a request that cannot be stored."""
+    return isinstance(exc, sqlite3.OperationalError) or type(exc) is sqlite3.DatabaseError
+
+
+def _next_attempt(claim: Claim, outcome: Retry) -> Claim:
+    return replace(
+        claim,
+        attempt=claim.attempt + 1,
+        round_attempt=claim.round_attempt + 1,
+        blocked_since=claim.blocked_since or datetime.now(UTC),
+    )

@@ -1,0 +1,340 @@
+"""What every inbox promises, run against each of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pytest
+from anyio import fail_after, sleep
+
+from router.errors import NotFound
+from router.events import DeliveryStatus, EventStatus, Problem
+from router.inbox import (
+    Dead,
+    DeliveryFilter,
+    Done,
+    Duplicate,
+    Entry,
+    EventFilter,
+    Inbox,
+    Ledger,
+    Retry,
+    Stored,
+)
+from router.inbox.memory import MemoryInbox
+from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite_ledger import SqliteLedger
+from tests.inbox.build import NOW, ROUTES, attempt, claim, entry, event, failed
+
+
+class Make(Protocol):
+    """Makes an open inbox with its ledger."""
+
+    async def __call__(self, *, dedup_window: float = 3600.0, deliver_changed: bool = False) -> Made: ...
+
+
+class Made(NamedTuple):
+    """An inbox, its ledger, and a wait until the inbox has taken up what the ledger changed."""
+
+    inbox: Inbox
+    ledger: Ledger
+    noticed: Callable[[], Awaitable[None]]
+
+
+async def _at_once() -> None:
+    pass
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
+    opened: list[Callable[[], object]] = []
+    inboxes: list[Inbox] = []
+
+    async def make_one(*, dedup_window: float = 3600.0, deliver_changed: bool = False) -> Made:
+        if request.param == "memory":
+            memory = MemoryInbox(ROUTES, dedup_window=dedup_window, deliver_changed=deliver_changed)
+            return Made(memory, memory, _at_once)
+        path = tmp_path / "router.db"
+        sqlite = SqliteInbox(path, ROUTES, dedup_window=dedup_window, deliver_changed=deliver_changed)
+        await sqlite.open()
+        inboxes.append(sqlite)
+        ledger = SqliteLedger(path)
+        opened.append(ledger.close)
+
+        async def noticed() -> None:
+            with closing(sqlite3.connect(path)) as db, fail_after(5):
+                while db.execute("SELECT 1 FROM changes").fetchone():
+                    await sleep(0.01)
+
+        return Made(sqlite, ledger, noticed)
+
+    yield make_one
+    for close in opened:
+        close()
+    for inbox in inboxes:
+        await inbox.close()
+
+
+async def drain(inbox: Inbox) -> None:
+    """Wait until all that was settled is written: a put is answered after what came before it."""
+    await inbox.put(entry(event(99_999_999, chat="last"), "nowhere", key="last"))
+
+
+async def statuses(inbox: Inbox, ledger: Ledger) -> list[tuple[int, DeliveryStatus, int, str | None]]:
+    await drain(inbox)
+    found = ledger.deliveries(DeliveryFilter())
+    return [(d.id, d.status, d.attempts, d.error) for d in found if d.route != "nowhere"]
+
+
+async def test_what_is_put_can_be_claimed_with_its_event(make: Make) -> None:
+    inbox, _, _ = await make()
+
+    stored = await inbox.put(entry(event(1)))
+    claimed = await claim(inbox)
+
+    assert stored == Stored()
+    assert (claimed.route, claimed.lane, claimed.attempt, claimed.round_attempt) == ("orders", "a", 1, 1)
+    assert claimed.event == event(1)
+
+
+async def test_each_route_of_an_event_is_a_delivery_of_its_own(make: Make) -> None:
+    inbox, _, _ = await make()
+    await inbox.put(entry(event(1), "orders", "audit"))
+
+    claimed = [await claim(inbox), await claim(inbox)]
+
+    assert {c.route for c in claimed} == {"orders", "audit"}
+    assert {c.event.id for c in claimed} == {"00000001"}
+
+
+async def test_deliveries_of_a_lane_run_one_at_a_time_in_order_of_arrival(make: Make) -> None:
+    inbox, _, _ = await make()
+    for number in (1, 2, 3):
+        await inbox.put(entry(event(number)))
+    order = []
+
+    for _ in range(3):
+        claimed = await claim(inbox)
+        order.append(claimed.event.id)
+        await inbox.put(entry(event(int(claimed.event.id) + 10, chat=f"b{claimed.event.id}")))
+        other = await claim(inbox)
+        assert other.lane != claimed.lane
+        inbox.settle(other, Done(attempt()))
+        inbox.settle(claimed, Done(attempt()))
+
+    assert order == ["00000001", "00000002", "00000003"]
+
+
+async def test_no_more_of_a_route_are_handed_out_than_its_concurrency(make: Make) -> None:
+    inbox, _, _ = await make()
+    for number in (1, 2, 3):
+        await inbox.put(entry(event(number, chat=f"c{number}")))
+    await inbox.put(entry(event(4, chat="d"), "audit"))
+
+    claimed = [await claim(inbox) for _ in range(3)]
+
+    assert [c.route for c in claimed].count("orders") == 2
+    assert [c.route for c in claimed].count("audit") == 1
+
+
+async def test_a_settled_delivery_is_done_and_shown_with_its_attempt(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(1)))
+
+    inbox.settle(await claim(inbox), Done(attempt()))
+
+    assert await statuses(inbox, ledger) == [(1, DeliveryStatus.DONE, 1, None)]
+    assert list(ledger.delivery(1).history) == [attempt()]
+
+
+async def test_a_retry_holds_its_lane_until_it_is_due_and_counts_attempts(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(1)))
+    await inbox.put(entry(event(2)))
+    first = await claim(inbox)
+
+    inbox.settle(first, Retry(failed(), datetime.now(UTC) + timedelta(milliseconds=50)))
+    again = await claim(inbox)
+
+    assert (again.event.id, again.attempt, again.round_attempt) == ("00000001", 2, 2)
+    assert again.blocked_since is not None
+    inbox.settle(again, Done(attempt(2)))
+    assert (await claim(inbox)).event.id == "00000002"
+    assert (await statuses(inbox, ledger))[0] == (1, DeliveryStatus.DONE, 2, None)
+    assert list(ledger.delivery(1).history) == [failed(), attempt(2)]
+
+
+async def test_a_retry_delays_no_other_lane(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(1, chat="a")))
+    await inbox.put(entry(event(2, chat="b")))
+    first = await claim(inbox)
+
+    inbox.settle(first, Retry(failed(), datetime.now(UTC) + timedelta(hours=1)))
+
+    assert (await claim(inbox)).event.id == "00000002"
+    found = await statuses(inbox, ledger)
+    assert found[0] == (1, DeliveryStatus.PENDING, 1, "ValueError: no")
+    assert ledger.delivery(1).due_at is not None
+
+
+async def test_a_dead_delivery_lets_its_lane_go_on_and_is_kept_with_every_attempt(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(1)))
+    await inbox.put(entry(event(2)))
+
+    inbox.settle(await claim(inbox), Dead("gave up", failed()))
+
+    assert (await claim(inbox)).event.id == "00000002"
+    assert (await statuses(inbox, ledger))[0] == (1, DeliveryStatus.DEAD, 1, "gave up")
+    assert list(ledger.delivery(1).history) == [failed()]
+
+
+async def test_a_released_claim_is_handed_out_again_with_the_same_attempt_and_before_later_ones(
+    make: Make,
+) -> None:
+    inbox, _, _ = await make()
+    await inbox.put(entry(event(1)))
+    await inbox.put(entry(event(2)))
+
+    inbox.release(await claim(inbox))
+
+    again = await claim(inbox)
+    assert (again.event.id, again.attempt) == ("00000001", 1)
+
+
+async def test_the_same_key_is_stored_once_and_counted(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(1), key="k"))
+
+    again = await inbox.put(entry(event(2, text="hello"), key="k"))
+
+    assert again == Duplicate("00000001", changed=True)  # its idMessage differs
+    same = await inbox.put(entry(event(1), key="k"))
+    assert same == Duplicate("00000001", changed=False)
+    record = ledger.event("00000001")
+    assert (record.duplicates, record.changed) == (1, 1)
+    assert len(ledger.events(EventFilter())) == 1
+
+
+async def test_a_key_is_free_again_after_the_window(make: Make) -> None:
+    inbox, _, _ = await make(dedup_window=60)
+    await inbox.put(entry(event(1), key="k"))
+
+    within = await inbox.put(entry(event(2, received_at=NOW + timedelta(seconds=60)), key="k"))
+    after = await inbox.put(entry(event(3, received_at=NOW + timedelta(seconds=61)), key="k"))
+    of_the_new_one = await inbox.put(entry(event(4, received_at=NOW + timedelta(seconds=90)), key="k"))
+
+    assert within == Duplicate("00000001", changed=True)
+    assert after == Stored()
+    assert of_the_new_one == Duplicate("00000003", changed=True)
+
+
+async def test_a_changed_duplicate_is_delivered_once_if_asked_for(make: Make) -> None:
+    inbox, _, _ = await make(deliver_changed=True)
+    await inbox.put(entry(event(1, text="short"), key="k"))
+
+    changed = event(2, text="with more data")
+    results = [await inbox.put(entry(changed, key="k")), await inbox.put(entry(changed, key="k"))]
+
+    assert results == [Stored(), Duplicate("00000002", changed=False)]
+
+
+async def test_waiting_claims_end_when_no_more_are_handed_out(make: Make) -> None:
+    inbox, _, _ = await make()
+    await inbox.put(entry(event(1)))
+
+    inbox.stop_claims()
+
+    assert await inbox.claim() is None
+
+
+async def test_a_delivery_of_a_route_that_is_not_configured_stays_in_the_inbox(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(1), "gone"))
+    await inbox.put(entry(event(2)))
+
+    assert (await claim(inbox)).event.id == "00000002"
+    assert ledger.deliveries(DeliveryFilter(route="gone"))[0].status is DeliveryStatus.PENDING
+
+
+async def test_an_invalid_event_is_kept_with_its_problems_and_its_bytes(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    body = b'\xff\x00 no JSON "'
+    problems = (Problem("$", "json", "expected a JSON object"),)
+    of = event(1)
+
+    await inbox.put(Entry(event=of, status=EventStatus.INVALID, key="k", body=body, problems=problems))
+
+    record = ledger.event(of.id)
+    assert (record.status, record.body, tuple(record.problems)) == (EventStatus.INVALID, body, problems)
+
+
+async def test_events_are_listed_newest_first_and_filtered(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(1, chat="a")))
+    await inbox.put(entry(event(2, chat="b"), status=EventStatus.UNKNOWN))
+    await inbox.put(entry(event(3, chat="a")))
+
+    def ids(where: EventFilter) -> list[str]:
+        return [record.id for record in ledger.events(where)]
+
+    assert ids(EventFilter()) == ["00000003", "00000002", "00000001"]
+    assert ids(EventFilter(chat="a")) == ["00000003", "00000001"]
+    assert ids(EventFilter(status=EventStatus.UNKNOWN)) == ["00000002"]
+    assert ids(EventFilter(instance=8)) == []
+    assert ids(EventFilter(type="incomingMessageReceived", limit=1)) == ["00000003"]
+
+
+async def test_an_event_is_found_by_the_beginning_of_its_id_while_that_is_unique(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(10)))
+    await inbox.put(entry(event(11)))
+
+    assert ledger.event("00000010").id == "00000010"
+    for ambiguous_or_missing in ("0000001", "", "zzz", "00000010 "):
+        with pytest.raises(NotFound):
+            ledger.event(ambiguous_or_missing)
+    with pytest.raises(NotFound):
+        ledger.delivery(404)
+
+
+async def test_a_retried_dead_letter_is_delivered_again_before_later_ones_of_its_lane(make: Make) -> None:
+    inbox, ledger, noticed = await make()
+    for number in (1, 2, 3):
+        await inbox.put(entry(event(number)))
+    inbox.settle(await claim(inbox), Dead("no", failed()))
+    second = await claim(inbox)
+    await drain(inbox)
+
+    assert ledger.retry([1, 2, 404]) == [1]
+    await noticed()
+    inbox.settle(second, Done(attempt()))
+    again = await claim(inbox)
+
+    assert (again.event.id, again.attempt, again.round_attempt, again.blocked_since) == (
+        "00000001",
+        2,
+        1,
+        None,
+    )
+
+
+async def test_a_discarded_delivery_is_not_handed_out_and_stays_discarded(make: Make) -> None:
+    inbox, ledger, noticed = await make()
+    for number in (1, 2, 3):
+        await inbox.put(entry(event(number)))
+    running = await claim(inbox)
+
+    assert ledger.discard([1, 2]) == [1, 2]
+    await noticed()
+    inbox.settle(running, Done(attempt()))
+
+    assert (await claim(inbox)).event.id == "00000003"
+    assert [status for _, status, *_ in await statuses(inbox, ledger)][:2] == [DeliveryStatus.DISCARDED] * 2
+    assert ledger.discard([1]) == []

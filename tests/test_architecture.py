@@ -1,0 +1,109 @@
+"""The rooms of the house, and the one direction in which imports go."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "router"
+
+#: From the doors, where the outside comes in, to the words that everyone speaks. A part imports only
+#: from rooms below its own.
+ROOMS = {
+    "doors": ["cli", "__main__"],
+    "wiring": ["app", "logs"],
+    "movers": ["alerts", "dispatch", "health", "intake", "operations", "plugins", "transports"],
+    "stores": ["inbox", "greenapi"],
+    "contracts": ["hookspecs", "context"],
+    "deciders": ["config", "masking", "normalize", "redaction", "samples", "validation"],
+    "rules": ["routing", "patterns", "conditions", "retry", "jsontext", "schemas"],
+    "words": ["errors", "events"],
+}
+#: Imports within a room, each with its reason.
+WITHIN = {
+    ("routing", "patterns"): "a route holds its pattern",
+    ("routing", "retry"): "and its policy",
+    ("patterns", "conditions"): "a pattern is made of conditions",
+    ("hookspecs", "context"): "a handler is given a context",
+    ("intake", "alerts"): "what comes in wrong is told",
+    ("__main__", "cli"): "two names of one door",
+}
+LEVEL = {part: level for level, parts in enumerate(ROOMS.values()) for part in parts}
+
+
+def part_of(module: str) -> str:
+    """Return the part a module of the package belongs to: ``inbox.lanes`` to ``inbox``."""
+    return module.partition(".")[0]
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        if name != "__init__":
+            yield name, ast.parse(path.read_text("utf-8"))
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield the modules of our own package that a module imports, without the package's name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "router":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("router."):
+            yield node.module.removeprefix("router.")
+        elif isinstance(node, ast.Import):
+            yield from (a.name.removeprefix("router.") for a in node.names if a.name.startswith("router."))
+
+
+def test_every_part_has_a_room() -> None:
+    assert {part_of(name) for name, _ in modules()} == set(LEVEL)
+
+
+@pytest.mark.parametrize("tree", [pytest.param(tree, id=name) for name, tree in modules()])
+def test_imports_go_one_way(tree: ast.Module, request: pytest.FixtureRequest) -> None:
+    part = part_of(request.node.callspec.id)
+    wrong = [
+        target
+        for target in {part_of(module) for module in imported(tree)} - {part}
+        if LEVEL[target] <= LEVEL[part] and (part, target) not in WITHIN
+    ]
+    assert wrong == []
+
+
+def test_every_reason_to_import_within_a_room_is_still_needed() -> None:
+    used = {(part_of(name), part_of(module)) for name, tree in modules() for module in imported(tree)}
+    assert set(WITHIN) <= used
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("pluggy", {"hookspecs", "plugins"}),
+        ("yaml", {"config"}),
+        ("sqlite3", {"inbox"}),
+        ("jsonschema_rs", {"validation"}),
+        ("uvicorn", {"cli"}),
+        ("typer", {"cli"}),
+    ],
+)
+def test_a_library_is_known_in_one_place(library: str, allowed: set[str]) -> None:
+    users = {
+        part_of(name)
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Import) and any(a.name.split(".")[0] == library for a in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == library)
+    }
+    assert users == allowed
+
+
+def test_nothing_but_the_wiring_and_the_doors_reads_the_environment() -> None:
+    readers = {
+        part_of(name)
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "os.getenv"}
+    }
+    assert readers == {"cli"}
