@@ -1,0 +1,163 @@
+"""The wiring: `load` reads the configuration and the plugins it names, `build` makes the application.
+
+The one place that knows all parts; it decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from anyio import create_task_group
+from starlette.applications import Starlette
+from starlette.routing import Route as HttpRoute
+
+from router import plugins
+from router.alerts import AlertKind, Alerts
+from router.config import ChangedPolicy, Config, InboxKind, read
+from router.dispatch import Dispatcher, Target
+from router.errors import ConfigError, ConfigProblem
+from router.greenapi.addresses import NETWORKS
+from router.health import health_routes
+from router.inbox import Claim, Inbox
+from router.inbox.memory import MemoryInbox
+from router.inbox.sqlite import SqliteInbox
+from router.intake import Intake
+from router.plugins import Plugins, RegisteredHandler
+from router.redaction import Redactor
+from router.routing import Route, Table
+from router.transports.senders import Networks
+from router.transports.webhook import WebhookEndpoint
+from router.validation import Validator
+
+_log = structlog.get_logger("router")
+
+#: Seconds between two alerts about the same thing, in the log.
+_ALERT_EVERY = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration without problems, and the plugins it names."""
+
+    config: Config
+    plugins: Plugins
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read ``routes.yaml`` and load the plugins it names.
+
+    Raises:
+        ConfigError: With every problem of the file and of the plugins.
+    """
+    document = read(path, environ)
+    found = plugins.load(document.handler_names, document.plugins_dir)
+    document.check_handlers(plugins.option_schemas(found.handlers))
+    faulty = [
+        ConfigProblem(exc.origin, 0, 0, f"plugin {exc.plugin!r}: {exc.message}") for exc in found.problems
+    ]
+    try:
+        config = document.config()
+    except ConfigError as exc:
+        raise ConfigError([*exc.problems, *faulty]) from None
+    if faulty:
+        raise ConfigError(faulty)
+    return Loaded(config, found)
+
+
+def build(loaded: Loaded) -> Starlette:
+    """Make the application. Its lifespan opens the inbox, delivers, and stops gracefully.
+
+    Entering the lifespan raises `InboxInUse` or `InboxUnavailable` when the inbox cannot be opened.
+    """
+    config = loaded.config
+    inbox = make_inbox(config)
+    alerts = Alerts(_ALERT_EVERY)
+    intake = Intake(
+        inbox,
+        Validator(),
+        Table(config.routes),
+        alerts,
+        keep_unrouted=config.inbox.keep_unrouted,
+        instances=frozenset(instance.id for instance in config.instances),
+    )
+    dispatcher = Dispatcher(
+        inbox,
+        _targets(config, loaded.plugins.handlers),
+        concurrency=config.delivery.concurrency,
+        redact=Redactor(config.secrets),
+        on_dead=_reporting_to(alerts),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await inbox.open()
+        try:
+            async with create_task_group() as tasks:
+                await tasks.start(dispatcher.run)
+                yield
+                await dispatcher.stop(config.delivery.shutdown_grace)
+        finally:
+            await inbox.close()
+
+    app = Starlette(
+        routes=[*_webhook_routes(config, intake), *health_routes(_reasons(inbox, dispatcher))],
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # GREEN-API is not known to follow redirects
+    return app
+
+
+def make_inbox(config: Config) -> Inbox:
+    """Return the inbox that ``inbox.url`` names, not yet opened."""
+    routes = {route.name: route.concurrency for route in config.routes}
+    window, deliver_changed = config.dedup.window, config.dedup.changed is ChangedPolicy.DELIVER
+    if config.inbox.kind is InboxKind.MEMORY:
+        return MemoryInbox(routes, dedup_window=window, deliver_changed=deliver_changed)
+    assert config.inbox.path is not None, "an inbox in SQLite has a path"
+    return SqliteInbox(config.inbox.path, routes, dedup_window=window, deliver_changed=deliver_changed)
+
+
+def _targets(config: Config, handlers: Mapping[str, RegisteredHandler]) -> dict[str, Target]:
+    return {route.name: _target(route, handlers[route.handler]) for route in config.routes}
+
+
+def _webhook_routes(config: Config, intake: Intake) -> list[HttpRoute]:
+    settings = config.webhook
+    endpoint = WebhookEndpoint(
+        intake.receive,
+        tokens=_tokens(config),
+        allow=Networks([*settings.allow, *(NETWORKS if settings.allow_green_api else ())]),
+        trusted_proxies=Networks(settings.trusted_proxies),
+        max_body=settings.max_body,
+    )
+    path = settings.path.rstrip("/")
+    return [HttpRoute(path or "/", endpoint), *([HttpRoute(f"{path}/", endpoint)] if path else [])]
+
+
+def _target(route: Route, handler: RegisteredHandler) -> Target:
+    return Target(route=route, handler=handler.call, is_async=handler.is_async, plugin=str(handler.plugin))
+
+
+def _tokens(config: Config) -> dict[str, int | None]:
+    """Return the accepted tokens, each with the instance it belongs to; a common one belongs to none."""
+    own = {instance.webhook_token: instance.id for instance in config.instances if instance.webhook_token}
+    return {**own, **dict.fromkeys(config.webhook.tokens)}
+
+
+def _reporting_to(alerts: Alerts) -> Callable[[Claim, str], None]:
+    def on_dead(claim: Claim, reason: str) -> None:
+        alerts.report(AlertKind.DEAD, claim.route, delivery=claim.id, error=reason)
+
+    return on_dead
+
+
+def _reasons(inbox: Inbox, dispatcher: Dispatcher) -> Callable[[], list[str]]:
+    def reasons() -> list[str]:
+        found = [inbox.problem(), None if dispatcher.is_running else "the dispatcher does not run"]
+        return [reason for reason in found if reason]
+
+    return reasons

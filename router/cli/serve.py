@@ -1,0 +1,113 @@
+"""``router serve``: run the router."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvicorn
+from starlette.applications import Starlette
+
+from router import logs
+from router.app import build, load
+from router.cli.options import ConfigOption
+from router.config import Config
+from router.errors import InboxInUse, InboxUnavailable, RouterError
+from router.redaction import Redactor
+
+_log = structlog.get_logger("router")
+
+#: Exit code when the configuration is right but the router cannot start.
+_COULD_NOT_START = 3
+#: Connections that wait to be accepted.
+_BACKLOG = 2048
+#: Seconds that open connections get when the router stops; each is answered within milliseconds.
+_CONNECTION_GRACE = 5
+#: Longer than a proxy in front keeps its connections (nginx: 60 s), so that it never uses a closed one.
+_KEEP_ALIVE = 65
+
+
+def serve(
+    config: ConfigOption = Path(),
+    host: Annotated[str, typer.Option(help="Address to listen on.", envvar="ROUTER_HOST")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0: any.", envvar="ROUTER_PORT", min=0, max=65535)
+    ] = 8080,
+) -> None:
+    """Run the router until it is told to stop (SIGTERM, Ctrl-C)."""
+    loaded = load(config, os.environ)
+    logs.configure(loaded.config.logging, Redactor(loaded.config.secrets), sys.stdout.buffer, cache=True)
+    try:
+        with _listen(host, port) as listener:
+            app = build(loaded)
+            server = _server(app)
+            with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+                runner.run(_run(app, server, listener, loaded.config))
+    except (CannotListen, InboxInUse, InboxUnavailable) as exc:
+        print(exc, file=sys.stderr)
+        raise typer.Exit(_COULD_NOT_START) from None
+
+
+class CannotListen(RouterError):
+    """Raised when the address cannot be had."""
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address.
+
+    Raises:
+        CannotListen: The address is another program's, not this machine's, or none.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except (OSError, UnicodeError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise CannotListen(
+            f"cannot listen on {host}:{port}: {reason}; choose another --port or --host"
+        ) from None
+
+
+def _server(app: Starlette) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",  # entered in _run, where its errors can be told
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # the webhook reads X-Forwarded-For itself
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_CONNECTION_GRACE,
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    return uvicorn.Server(config)
+
+
+async def _run(app: Starlette, server: uvicorn.Server, listener: socket.socket, config: Config) -> None:
+    # Once stopped, uvicorn raises the signals it caught again: coming back to this handler they do nothing.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
+    async with app.router.lifespan_context(app):
+        host, port = listener.getsockname()[:2]
+        _log.info(
+            "router.started",
+            webhook=f"http://{f'[{host}]' if ':' in host else host}:{port}{config.webhook.path}",
+            routes=[route.name for route in config.routes],
+            version=version_of("green-event-router"),
+        )
+        await server.serve(sockets=[listener])
+        _log.info("router.stopping")
+    _log.info("router.stopped")

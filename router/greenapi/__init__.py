@@ -1,0 +1,1 @@
+"""What the router knows of GREEN-API itself."""

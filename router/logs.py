@@ -1,0 +1,216 @@
+"""Log lines: structlog and the standard library's logging, rendered by the same few functions.
+
+Each line has ``timestamp`` (ISO 8601, UTC), ``level`` and ``event``; what a handler logs names its
+delivery. Secrets are taken out of the finished line, whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from textwrap import indent
+from typing import Any, BinaryIO
+
+import orjson
+import structlog
+
+from router.config import LoggingSettings
+from router.context import current_delivery
+from router.jsontext import dump
+from router.masking import masked
+from router.redaction import Redactor
+
+_Fields = MutableMapping[str, Any]
+
+#: A value that needs no quotes on the console.
+_PLAIN = re.compile(r"[\w.@:/+-]+")
+#: Of these JSON escapes only what is below U+0020.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
+_NO_COLOUR = "\x1b[0m"
+
+
+def configure(
+    settings: LoggingSettings, redact: Redactor, stream: BinaryIO | None = None, *, cache: bool = False
+) -> None:
+    """Send all log lines of this process to one stream.
+
+    Args:
+        settings: Level, format, and how much of a notification is shown.
+        redact: Takes secrets out of each line.
+        stream: Where lines go, one write each; standard error when left out.
+        cache: Let loggers remember this configuration: faster, and final for the process.
+    """
+    stream = stream or sys.stderr.buffer
+    renderer = _Renderer(settings, redact, colours=stream.isatty())
+    lines = _Lines(stream)
+    level = logging.getLevelNamesMapping()[settings.level]
+    structlog.configure(
+        processors=[renderer.from_structlog],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: lines,
+        cache_logger_on_first_use=cache,
+    )
+    root = logging.getLogger()
+    root.handlers = [_Handler(renderer, lines)]
+    root.setLevel(max(level, logging.INFO))
+    logging.captureWarnings(capture=True)
+
+
+class _Lines:
+    """Writes lines, each whole and at once. A log that cannot be written stops nobody's work."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(line)
+            self._stream.flush()
+
+    debug = info = warning = error = critical = write
+
+
+class _Renderer:
+    """Makes a line of the fields of a record."""
+
+    def __init__(self, settings: LoggingSettings, redact: Redactor, *, colours: bool) -> None:
+        self._redact = redact
+        self._hide = _HIDING[settings.notification]
+        self._render = _json_line if settings.format == "json" else _ConsoleLine(colours=colours)
+
+    def from_structlog(self, _: Any, method: str, fields: _Fields) -> bytes:
+        """Render a record of structlog: the last, and only, processor."""
+        exc_info = fields.pop("exc_info", None)
+        if exc_info:
+            fields["exception"] = _exception(exc_info)
+        return self.line(method.upper(), fields.pop("event", None), fields)
+
+    def line(self, level: str, event: Any, fields: _Fields) -> bytes:
+        """Return the finished line."""
+        timestamp = _now()
+        record: _Fields = {"timestamp": timestamp, "level": level, "event": event}
+        delivery = current_delivery.get()
+        if delivery is not None:
+            record["event_id"] = delivery.event
+            record["route"] = delivery.route
+            record["handler"] = delivery.handler
+            record["attempt"] = delivery.attempt
+        record.update(fields)
+        record["timestamp"], record["level"] = timestamp, level  # whatever a handler's fields are called
+        if self._hide is not None:
+            self._hide(record)
+        return self._redact(self._render(record)).encode("utf-8", "backslashreplace") + b"\n"
+
+
+class _Handler(logging.Handler):
+    """Takes records of the standard library's logging."""
+
+    def __init__(self, renderer: _Renderer, lines: _Lines) -> None:
+        super().__init__()
+        self._renderer = renderer
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; one that cannot be rendered is reported as `logging` does."""
+        try:
+            fields: _Fields = {"logger": record.name}
+            if record.exc_info and record.exc_info[0]:
+                fields["exception"] = _exception(record.exc_info)
+            self._lines.write(self._renderer.line(record.levelname, _message(record), fields))
+        except Exception:
+            self.handleError(record)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # its arguments do not fit: `logging` would show them past the redaction
+        return f"{record.msg} {record.args!r}"
+
+
+# How much of a notification is shown
+
+#: Fields that a record takes out of a notification; they are masked as they are there.
+_TAKEN = ("chatId", "idMessage")
+
+
+def _mask(record: _Fields) -> None:
+    record.update(masked({name: record[name] for name in _TAKEN if name in record}))
+    notification = record.get("notification")
+    if isinstance(notification, dict):
+        record["notification"] = masked(notification)
+    elif isinstance(notification, str):
+        record["notification"] = f"[{len(notification)} characters]"
+    elif notification is not None:
+        record["notification"] = f"[{type(notification).__name__}]"
+
+
+def _leave_out(record: _Fields) -> None:
+    _mask(record)
+    record.pop("notification", None)
+
+
+_HIDING: dict[str, Callable[[_Fields], None] | None] = {"full": None, "masked": _mask, "none": _leave_out}
+
+
+# Rendering
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def _exception(exc_info: Any) -> str:
+    if isinstance(exc_info, BaseException):
+        return "".join(traceback.format_exception(exc_info))
+    if isinstance(exc_info, tuple):
+        return "".join(traceback.format_exception(*exc_info))
+    return traceback.format_exc()
+
+
+def _json_line(record: _Fields) -> str:
+    try:
+        return orjson.dumps(record, default=str).decode()
+    except orjson.JSONEncodeError:  # one of its values is odd: the others are shown all the same
+        return "{" + ",".join(f"{dump(str(name))}:{dump(value)}" for name, value in record.items()) + "}"
+
+
+class _ConsoleLine:
+    """For people: time, level, event, then ``name=value``; an exception on lines of its own."""
+
+    def __init__(self, *, colours: bool) -> None:
+        self._colours = _COLOURS if colours else {}
+
+    def __call__(self, record: _Fields) -> str:
+        timestamp, level, event = record.pop("timestamp"), record.pop("level"), record.pop("event")
+        exception = record.pop("exception", None)
+        colour = self._colours.get(level)
+        head = f"{timestamp} {colour}{level:<8}{_NO_COLOUR}" if colour else f"{timestamp} {level:<8}"
+        pairs = [f"{_value(name)}={_value(value)}" for name, value in record.items() if value is not None]
+        trail = f"\n{indent(_text(exception), '    ')}" if exception else ""
+        return " ".join([head, _printable(event), *pairs]) + trail
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return _harmless(dump(value))
+
+
+def _printable(value: Any) -> str:
+    return value if isinstance(value, str) and value.isprintable() else _harmless(dump(value))
+
+
+def _text(value: Any) -> str:
+    return _harmless((value if isinstance(value, str) else dump(value)).rstrip())
+
+
+def _harmless(text: str) -> str:
+    """Return a text without what would steer a terminal; its lines stay lines."""
+    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
