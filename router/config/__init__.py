@@ -1,0 +1,48 @@
+"""``routes.yaml`` → frozen `Config`. The only reader of YAML, and of the environment for settings.
+
+``yaml12`` gives nodes with places, ``tree`` turns them into data and fills in references,
+``structure`` and ``rules`` find what is wrong, ``build`` makes the settings, ``reader`` leads.
+"""
+
+from router.config.reader import Document, read
+from router.config.settings import (
+    AckMode,
+    AlertSettings,
+    ChangedPolicy,
+    Config,
+    ConsoleSettings,
+    DedupSettings,
+    DeliverySettings,
+    InboxKind,
+    InboxSettings,
+    Instance,
+    LogFormat,
+    LoggingSettings,
+    Network,
+    NotificationLogging,
+    RouteTest,
+    WebhookSettings,
+)
+from router.config.structure import routes_schema
+
+__all__ = [
+    "AckMode",
+    "AlertSettings",
+    "ChangedPolicy",
+    "Config",
+    "ConsoleSettings",
+    "DedupSettings",
+    "DeliverySettings",
+    "Document",
+    "InboxKind",
+    "InboxSettings",
+    "Instance",
+    "LogFormat",
+    "LoggingSettings",
+    "Network",
+    "NotificationLogging",
+    "RouteTest",
+    "WebhookSettings",
+    "read",
+    "routes_schema",
+]
