@@ -14,12 +14,14 @@ import structlog
 from anyio import create_task_group
 from starlette.applications import Starlette
 from starlette.routing import Route as HttpRoute
+from starlette.types import ASGIApp
 
 from router import plugins
 from router.alerts import AlertKind, Alerts
-from router.config import ChangedPolicy, Config, InboxKind, read
+from router.config import AckMode, ChangedPolicy, Config, InboxKind, read
 from router.dispatch import Dispatcher, Target
 from router.errors import ConfigError, ConfigProblem
+from router.events import Transport
 from router.greenapi.addresses import NETWORKS
 from router.health import health_routes
 from router.inbox import Claim, Inbox
@@ -63,9 +65,25 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         config = document.config()
     except ConfigError as exc:
         raise ConfigError([*exc.problems, *faulty]) from None
-    if faulty:
-        raise ConfigError(faulty)
+    if problems := [*faulty, *_not_yet(config)]:
+        raise ConfigError(problems)
     return Loaded(config, found)
+
+
+def _not_yet(config: Config) -> list[ConfigProblem]:
+    """Return what the file may ask for but this version does not do: better told than silently ignored."""
+    missing = [
+        f"instance {instance.id}: transport: polling is not in this version yet: expected webhook"
+        for instance in config.instances
+        if instance.transport is Transport.POLLING
+    ]
+    if config.alerts:
+        missing.append("alerts: channels are not in this version yet; every alert is in the log")
+    if config.webhook.ack is AckMode.HANDLED:
+        missing.append(
+            "webhook.ack: handled, as memory:// has it, is not in this version yet: expected stored"
+        )
+    return [ConfigProblem(str(config.path), 0, 0, message) for message in missing]
 
 
 def build(loaded: Loaded) -> Starlette:
@@ -103,12 +121,21 @@ def build(loaded: Loaded) -> Starlette:
         finally:
             await inbox.close()
 
-    app = Starlette(
+    app = _Application(
         routes=[*_webhook_routes(config, intake), *health_routes(_reasons(inbox, dispatcher))],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # GREEN-API is not known to follow redirects
     return app
+
+
+class _Application(Starlette):
+    """Starlette without its two default middlewares: the endpoints raise nothing that those would turn
+    into a page, and each costs a call and a closure for every notification.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self.router
 
 
 def make_inbox(config: Config) -> Inbox:

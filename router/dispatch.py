@@ -31,6 +31,7 @@ from router.context import Context, Delivery, current_delivery
 from router.errors import GiveUp, RetryLater
 from router.events import Event
 from router.inbox import Attempt, AttemptOutcome, Claim, Dead, Done, Inbox, Outcome, Retry
+from router.limits import Limit, Limits
 from router.routing import Order, Route
 
 _log = structlog.get_logger("router.dispatch")
@@ -76,6 +77,7 @@ class Dispatcher:
         self._redact = redact
         self._on_dead = on_dead
         self._threads = {name: CapacityLimiter(target.route.concurrency) for name, target in targets.items()}
+        self._limits = Limits()
         self._running: CancelScope | None = None
         self._finished = asyncio.Event()
 
@@ -87,10 +89,13 @@ class Dispatcher:
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Carry deliveries until `stop` is called."""
         with CancelScope() as self._running:
-            async with create_task_group() as carriers:
-                for _ in range(self._concurrency):
-                    carriers.start_soon(self._carry)
-                task_status.started()
+            async with create_task_group() as tasks:
+                tasks.start_soon(self._limits.watch)
+                async with create_task_group() as carriers:
+                    for _ in range(self._concurrency):
+                        carriers.start_soon(self._carry)
+                    task_status.started()
+                tasks.cancel_scope.cancel()
         self._finished.set()
 
     async def stop(self, grace: float) -> None:
@@ -102,12 +107,13 @@ class Dispatcher:
             self._running.cancel()
 
     async def _carry(self) -> None:
+        limit = self._limits.of_this_task()
         while (claim := await self._inbox.claim()) is not None:
             target = self._targets[claim.route]
             delivery = Delivery(claim.id, claim.event.id, claim.route, target.route.handler, claim.attempt)
             token = current_delivery.set(delivery)
             try:
-                self._inbox.settle(claim, await self._outcome(claim, target, delivery))
+                self._inbox.settle(claim, await self._outcome(claim, target, delivery, limit))
             except asyncio.CancelledError:
                 _log.warning("delivery.interrupted", **_facts(claim))
                 self._inbox.release(claim)
@@ -116,34 +122,41 @@ class Dispatcher:
                 current_delivery.reset(token)
             await asyncio.sleep(0)  # a lane that never waits for anything must not keep the loop to itself
 
-    async def _outcome(self, claim: Claim, target: Target, delivery: Delivery) -> Outcome:
-        age = datetime.now(UTC) - claim.event.received_at
+    async def _outcome(self, claim: Claim, target: Target, delivery: Delivery, limit: Limit) -> Outcome:
         max_age = target.route.max_age
-        if max_age is not None and age > timedelta(seconds=max_age):
+        if max_age is not None and datetime.now(UTC) - claim.event.received_at > timedelta(seconds=max_age):
             return self._dead(claim, f"not handled: older than max_age ({max_age:g} s)", None)
-        attempt, after = await self._attempt(claim, target, Context(delivery, target.route.options))
+        context = Context(delivery, target.route.options)
+        attempt, after = await self._attempt(claim, target, context, limit)
         if attempt.outcome is AttemptOutcome.DONE:
             _log.debug("delivery.done", duration=round(attempt.duration, 6), **_facts(claim))
             return Done(attempt)
         return self._next(claim, target.route, attempt, after)
 
-    async def _attempt(self, claim: Claim, target: Target, context: Context) -> tuple[Attempt, float | None]:
+    async def _attempt(
+        self, claim: Claim, target: Target, context: Context, limit: Limit
+    ) -> tuple[Attempt, float | None]:
         """Call the handler once; return what came of it and, if the handler said so, when to try again."""
         started_at, started = datetime.now(UTC), perf_counter()
         outcome, error, trace, after = AttemptOutcome.DONE, None, None, None
+        limit.set(target.route.timeout)
         try:
-            with move_on_after(target.route.timeout) as scope:
-                await self._call(target, claim.event, context)
-            if scope.cancelled_caught:
-                outcome, error = AttemptOutcome.TIMEOUT, f"no end after {target.route.timeout:g} s (timeout)"
+            await self._call(target, claim.event, context)
         except RetryLater as exc:
             outcome, error, after = AttemptOutcome.RETRY_LATER, exc.reason or "RetryLater", exc.after
         except GiveUp as exc:
             outcome, error = AttemptOutcome.GAVE_UP, exc.reason or "GiveUp"
-        except (Exception, SystemExit, asyncio.CancelledError) as exc:
-            if _is_ours(exc):
+        except asyncio.CancelledError as exc:
+            if limit.clear():
+                outcome, error = AttemptOutcome.TIMEOUT, f"no end after {target.route.timeout:g} s (timeout)"
+            elif limit.task.cancelling():
                 raise
+            else:  # a cancellation that the handler let escape
+                outcome, error, trace = AttemptOutcome.ERROR, _one_line(exc), _traceback(exc)
+        except (Exception, SystemExit) as exc:
             outcome, error, trace = AttemptOutcome.ERROR, _one_line(exc), _traceback(exc)
+        finally:
+            limit.clear()
         attempt = Attempt(
             number=claim.attempt,
             started_at=started_at,
@@ -203,12 +216,6 @@ def _facts(claim: Claim) -> dict[str, Any]:
         "chatId": event.chat,
         "idMessage": event.id_message,
     }
-
-
-def _is_ours(exc: BaseException) -> bool:
-    """Tell the router's own cancellation from one that a handler let escape."""
-    task = asyncio.current_task()
-    return isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _one_line(exc: BaseException) -> str:

@@ -70,6 +70,7 @@ class SqliteInbox:
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._problem: str | None = None
         # From open to close
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock: TextIO | None = None
         self._writer: threading.Thread | None = None
 
@@ -81,7 +82,8 @@ class SqliteInbox:
         except BaseException:
             self._lock.close()
             raise
-        writer = _Writer(db, self, self._requests, self._lanes, asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        writer = _Writer(db, self, self._requests, self._lanes, self._loop)
         self._writer = threading.Thread(target=writer.run, name="inbox-writer", daemon=True)
         self._writer.start()
         self._lanes.start()
@@ -98,7 +100,8 @@ class SqliteInbox:
 
     async def put(self, entry: Entry) -> Stored | Duplicate:
         """See `Inbox.put`."""
-        request = Put(entry, self._dedup, self._lanes, asyncio.get_running_loop().create_future())
+        assert self._loop is not None, "an inbox is opened before it is used"
+        request = Put(entry, self._dedup, self._lanes, self._loop.create_future())
         self._requests.put(request)
         return await request.answer
 

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import asyncio
+
+from anyio import create_task_group, fail_after
+
+from router.limits import Limit, Limits
+
+
+async def test_a_task_that_passes_its_limit_is_cancelled_and_goes_on_after_it_is_cleared() -> None:
+    limits = Limits()
+    passed: list[bool] = []
+
+    async def work() -> None:
+        limit = limits.of_this_task()
+        limit.set(0.01)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            passed.append(limit.clear())
+        await asyncio.sleep(0)  # the task is itself again
+        limit.set(60)
+        await asyncio.sleep(0)
+        passed.append(limit.clear())
+
+    with fail_after(10):
+        async with create_task_group() as tasks:
+            tasks.start_soon(limits.watch)
+            await asyncio.gather(asyncio.create_task(work()))
+            tasks.cancel_scope.cancel()
+
+    assert passed == [True, False]
+
+
+async def test_a_task_that_goes_on_all_the_same_is_cancelled_again() -> None:
+    limits = Limits()
+    cancelled = 0
+
+    async def work() -> None:
+        nonlocal cancelled
+        limit = limits.of_this_task()
+        limit.set(0.0)
+        while cancelled < 2:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled += 1
+        limit.clear()
+
+    with fail_after(10):
+        async with create_task_group() as tasks:
+            tasks.start_soon(limits.watch)
+            await asyncio.gather(asyncio.create_task(work()))
+            tasks.cancel_scope.cancel()
+
+    assert cancelled == 2
+
+
+async def test_a_limit_that_is_cleared_in_time_cancels_nothing() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    limit = Limit(task, asyncio.get_running_loop())
+
+    limit.set(60)
+
+    assert limit.clear() is False
+    assert task.cancelling() == 0
