@@ -77,7 +77,7 @@ class Dispatcher:
         self._redact = redact
         self._on_dead = on_dead
         self._threads = {name: CapacityLimiter(target.route.concurrency) for name, target in targets.items()}
-        self._limits = Limits()
+        self._limits = Limits(inbox.started)
         self._running: CancelScope | None = None
         self._finished = asyncio.Event()
 
@@ -122,7 +122,9 @@ class Dispatcher:
                 current_delivery.reset(token)
             await asyncio.sleep(0)  # a lane that never waits for anything must not keep the loop to itself
 
-    async def _outcome(self, claim: Claim, target: Target, delivery: Delivery, limit: Limit) -> Outcome:
+    async def _outcome(
+        self, claim: Claim, target: Target, delivery: Delivery, limit: Limit[Claim]
+    ) -> Outcome:
         max_age = target.route.max_age
         if max_age is not None and datetime.now(UTC) - claim.event.received_at > timedelta(seconds=max_age):
             return self._dead(claim, f"not handled: older than max_age ({max_age:g} s)", None)
@@ -134,12 +136,12 @@ class Dispatcher:
         return self._next(claim, target.route, attempt, after)
 
     async def _attempt(
-        self, claim: Claim, target: Target, context: Context, limit: Limit
+        self, claim: Claim, target: Target, context: Context, limit: Limit[Claim]
     ) -> tuple[Attempt, float | None]:
         """Call the handler once; return what came of it and, if the handler said so, when to try again."""
         started_at, started = datetime.now(UTC), perf_counter()
         outcome, error, trace, after = AttemptOutcome.DONE, None, None, None
-        limit.set(target.route.timeout)
+        limit.set(target.route.timeout, claim)
         try:
             await self._call(target, claim.event, context)
         except RetryLater as exc:

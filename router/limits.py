@@ -1,51 +1,72 @@
-"""Time limits of handlers, all watched by one task: a timer for each call would cost more than most calls."""
+"""What the carriers do now, all watched by one task: a timer for each call would cost more than most calls.
+
+A call that passes its time limit is cancelled; one that is no longer short is told of.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
+from typing import Generic, TypeVar
+
+Work = TypeVar("Work")
 
 #: How often limits are looked at, in seconds: a call may run this much longer than its limit.
 _TICK = 0.05
 #: A call that goes on all the same is told to end again after this time, in seconds.
 _AGAIN = 1.0
+#: A call that has run this long is no longer short, in seconds.
+_LONG = 0.1
 
 
-class Limit:
+class Limit(Generic[Work]):
     """The time limit of what one task does now; it is set anew for each call."""
 
     def __init__(self, task: asyncio.Task[object], loop: asyncio.AbstractEventLoop) -> None:
         self.task = task
         self._loop = loop
         self.at = inf
+        #: When the call stops being short, and what it works on.
+        self.long_at = inf
+        self.work: Work | None = None
         #: The limit was passed and the task was cancelled for it.
         self.expired = False
 
-    def set(self, seconds: float) -> None:
-        """Give the task that many seconds from now."""
+    def set(self, seconds: float, work: Work) -> None:
+        """Give the task that many seconds from now for ``work``."""
+        now = self._loop.time()
         self.expired = False
-        self.at = self._loop.time() + seconds
+        self.work = work
+        self.at = now + seconds
+        self.long_at = now + _LONG
 
     def clear(self) -> bool:
         """End the limit; return whether it was passed. The task is then no longer being cancelled for it."""
-        self.at = inf
+        self.at = self.long_at = inf
+        self.work = None
         if self.expired:
             while self.task.uncancel() > 0:
                 pass
         return self.expired
 
 
-class Limits:
-    """The limits of all tasks."""
+class Limits(Generic[Work]):
+    """The limits of all tasks.
 
-    def __init__(self) -> None:
-        self._limits: list[Limit] = []
+    Args:
+        on_long: Told, once, what a call works on that is no longer short.
+    """
 
-    def of_this_task(self) -> Limit:
+    def __init__(self, on_long: Callable[[Work], None]) -> None:
+        self._on_long = on_long
+        self._limits: list[Limit[Work]] = []
+
+    def of_this_task(self) -> Limit[Work]:
         """Return a limit for the running task, not yet set."""
         task = asyncio.current_task()
         assert task is not None, "a limit is of a task"
-        limit = Limit(task, asyncio.get_running_loop())
+        limit: Limit[Work] = Limit(task, asyncio.get_running_loop())
         self._limits.append(limit)
         return limit
 
@@ -56,6 +77,9 @@ class Limits:
             await asyncio.sleep(_TICK)
             now = loop.time()
             for limit in self._limits:
+                if limit.long_at <= now and limit.work is not None:
+                    limit.long_at = inf
+                    self._on_long(limit.work)
                 if limit.at <= now:
                     limit.expired = True
                     limit.at = now + _AGAIN

@@ -44,13 +44,13 @@ def retry(ledger: Ledger, delivery_ids: Sequence[int]) -> list[DeliveryRecord]:
 
 
 def discard(ledger: Ledger, delivery_ids: Sequence[int]) -> list[DeliveryRecord]:
-    """Settle dead or pending deliveries as not to be handled; return them as they are now.
+    """Settle unfinished or dead deliveries as not to be handled; return them as they are now.
 
     Raises:
         NotFound: One of the ids is no delivery's; nothing was changed.
         WrongState: One of them is done or discarded; nothing was changed.
     """
-    _require(ledger, delivery_ids, {DeliveryStatus.DEAD, DeliveryStatus.PENDING})
+    _require(ledger, delivery_ids, {DeliveryStatus.DEAD, DeliveryStatus.PENDING, DeliveryStatus.RUNNING})
     ledger.discard(delivery_ids)
     return [ledger.delivery(delivery_id) for delivery_id in delivery_ids]
 

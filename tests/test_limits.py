@@ -8,18 +8,19 @@ from router.limits import Limit, Limits
 
 
 async def test_a_task_that_passes_its_limit_is_cancelled_and_goes_on_after_it_is_cleared() -> None:
-    limits = Limits()
+    told: list[str] = []
+    limits: Limits[str] = Limits(told.append)
     passed: list[bool] = []
 
     async def work() -> None:
         limit = limits.of_this_task()
-        limit.set(0.01)
+        limit.set(0.01, "first")
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             passed.append(limit.clear())
         await asyncio.sleep(0)  # the task is itself again
-        limit.set(60)
+        limit.set(60, "second")
         await asyncio.sleep(0)
         passed.append(limit.clear())
 
@@ -30,16 +31,18 @@ async def test_a_task_that_passes_its_limit_is_cancelled_and_goes_on_after_it_is
             tasks.cancel_scope.cancel()
 
     assert passed == [True, False]
+    assert told == []
 
 
 async def test_a_task_that_goes_on_all_the_same_is_cancelled_again() -> None:
-    limits = Limits()
+    told: list[str] = []
+    limits: Limits[str] = Limits(told.append)
     cancelled = 0
 
     async def work() -> None:
         nonlocal cancelled
         limit = limits.of_this_task()
-        limit.set(0.0)
+        limit.set(0.0, "stubborn")
         while cancelled < 2:
             try:
                 await asyncio.sleep(60)
@@ -54,14 +57,15 @@ async def test_a_task_that_goes_on_all_the_same_is_cancelled_again() -> None:
             tasks.cancel_scope.cancel()
 
     assert cancelled == 2
+    assert told == ["stubborn"]
 
 
 async def test_a_limit_that_is_cleared_in_time_cancels_nothing() -> None:
     task = asyncio.current_task()
     assert task is not None
-    limit = Limit(task, asyncio.get_running_loop())
+    limit: Limit[str] = Limit(task, asyncio.get_running_loop())
 
-    limit.set(60)
+    limit.set(60, "work")
 
     assert limit.clear() is False
     assert task.cancelling() == 0

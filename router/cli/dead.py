@@ -81,7 +81,7 @@ def retry(delivery_ids: IdArguments, config: ConfigOption = Path(), as_json: Jso
 
 @app.command()
 def discard(delivery_ids: IdArguments, config: ConfigOption = Path(), as_json: JsonOption = False) -> None:
-    """Settle dead or pending deliveries as not to be handled."""
+    """Settle unfinished or dead deliveries as not to be handled."""
     _change(operations.discard, delivery_ids, config, as_json=as_json)
 
 

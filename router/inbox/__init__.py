@@ -155,6 +155,9 @@ class Inbox(Protocol):
     def stop_claims(self) -> None:
         """Hand out no more claims; waiting calls of `claim` return ``None``."""
 
+    def started(self, claim: Claim) -> None:
+        """Show the claimed delivery as running. Called for those that take a while, and only once."""
+
     def settle(self, claim: Claim, outcome: Outcome) -> None:
         """Record how the claimed delivery ended and let its lane go on.
 
@@ -263,4 +266,4 @@ class Ledger(Protocol):
         """Make dead letters pending again, in their lane's order; return the ids of those that were dead."""
 
     def discard(self, delivery_ids: Sequence[int]) -> list[int]:
-        """Mark dead or pending deliveries as not to be handled; return the ids of those that were."""
+        """Mark unfinished or dead deliveries as not to be handled; return the ids of those that were."""

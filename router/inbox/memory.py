@@ -41,6 +41,7 @@ _MAX_UNFINISHED = 10_000
 _MAX_FINISHED = 1_000
 _MAX_KEYS = 200_000
 
+_UNFINISHED = {DeliveryStatus.PENDING, DeliveryStatus.RUNNING}
 _STORED = Stored()
 _Record = TypeVar("_Record")
 
@@ -53,7 +54,7 @@ class _Stored:
     deliveries: list[_Delivery] = field(default_factory=list)
 
     def is_unfinished(self) -> bool:
-        return any(delivery.status is DeliveryStatus.PENDING for delivery in self.deliveries)
+        return any(delivery.status in _UNFINISHED for delivery in self.deliveries)
 
 
 @dataclass(slots=True, eq=False)
@@ -127,13 +128,19 @@ class MemoryInbox:
         """See `Inbox.stop_claims`."""
         self._lanes.stop()
 
+    def started(self, claim: Claim) -> None:
+        """See `Inbox.started`."""
+        delivery = self._deliveries[claim.id]
+        if delivery.status is DeliveryStatus.PENDING:
+            delivery.status = DeliveryStatus.RUNNING
+
     def settle(self, claim: Claim, outcome: Outcome) -> None:
         """See `Inbox.settle`."""
         delivery = self._deliveries[claim.id]
         if outcome.attempt is not None:
             delivery.attempts = outcome.attempt.number
             delivery.history.append(outcome.attempt)
-        if delivery.status is not DeliveryStatus.PENDING:  # discarded while it ran
+        if delivery.status not in _UNFINISHED:  # discarded while it ran
             self._lanes.finished(claim)
             return
         match outcome:
@@ -150,6 +157,9 @@ class MemoryInbox:
 
     def release(self, claim: Claim) -> None:
         """See `Inbox.release`."""
+        delivery = self._deliveries[claim.id]
+        if delivery.status is DeliveryStatus.RUNNING:
+            delivery.status = DeliveryStatus.PENDING
         self._lanes.changed(claim.route, claim.lane)
         self._lanes.finished(claim)
 
@@ -189,6 +199,7 @@ class MemoryInbox:
 
     def _wait(self, delivery: _Delivery, claim: Claim, outcome: Retry) -> None:
         now = datetime.now(UTC)
+        delivery.status = DeliveryStatus.PENDING
         delivery.due_at, delivery.error = outcome.due_at, outcome.attempt.error
         delivery.claim = replace(
             claim,
@@ -276,9 +287,7 @@ class MemoryInbox:
 
     def discard(self, delivery_ids: Sequence[int]) -> list[int]:
         """See `Ledger.discard`."""
-        return self._change(
-            delivery_ids, {DeliveryStatus.DEAD, DeliveryStatus.PENDING}, DeliveryStatus.DISCARDED
-        )
+        return self._change(delivery_ids, {DeliveryStatus.DEAD, *_UNFINISHED}, DeliveryStatus.DISCARDED)
 
     def _change(
         self, delivery_ids: Sequence[int], old: set[DeliveryStatus], new: DeliveryStatus

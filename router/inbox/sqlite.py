@@ -31,8 +31,10 @@ from router.inbox.sqlite_requests import (
     Load,
     Put,
     ReadChanges,
+    Release,
     Request,
     Settle,
+    Start,
     loop_time,
 )
 
@@ -113,6 +115,10 @@ class SqliteInbox:
         """See `Inbox.stop_claims`."""
         self._lanes.stop()
 
+    def started(self, claim: Claim) -> None:
+        """See `Inbox.started`."""
+        self._requests.put(Start(claim))
+
     def settle(self, claim: Claim, outcome: Outcome) -> None:
         """See `Inbox.settle`."""
         self._requests.put(Settle(claim, outcome))
@@ -123,6 +129,7 @@ class SqliteInbox:
 
     def release(self, claim: Claim) -> None:
         """See `Inbox.release`."""
+        self._requests.put(Release(claim))
         self._lanes.changed(claim.route, claim.lane)
         self._lanes.finished(claim)
 

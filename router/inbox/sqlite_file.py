@@ -66,6 +66,8 @@ def create(path: Path) -> sqlite3.Connection:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             _migrate(db, path)
+            # Whoever ran them is gone: only one router runs on a file.
+            db.execute("UPDATE deliveries SET status = 'pending' WHERE status = 'running'")
         except BaseException:
             db.close()
             raise

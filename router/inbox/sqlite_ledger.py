@@ -6,6 +6,7 @@ notes in the table ``changes``, where a running router finds it.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ from router.inbox import (
 )
 from router.inbox.sqlite_file import from_micros, open_existing, to_micros, unavailable
 
+_TOO_LARGE = 2**63
+#: Bytes of a command line that are no UTF-8 come as these.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _EVENT_COLUMNS = """
 seq, id, type, instance, chat, status, received_at, transport, duplicates, changed, problems, body"""
 _DELIVERY = """
@@ -64,7 +68,8 @@ class SqliteLedger:
         """See `Ledger.event`."""
         statement = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id >= ? AND id < ? || 'g' LIMIT 2"
         with unavailable(self._path):
-            found = self._db.execute(statement, (event_id, event_id)).fetchall() if event_id else []
+            asked = _bound(event_id)
+            found = self._db.execute(statement, (asked, asked)).fetchall() if event_id else []
             if len(found) != 1:
                 how_many = "no event has" if not found else "more than one event has"
                 raise NotFound(f"{how_many} an id that begins with {event_id!r}: see 'router events list'")
@@ -89,7 +94,7 @@ class SqliteLedger:
     def delivery(self, delivery_id: int) -> DeliveryRecord:
         """See `Ledger.delivery`."""
         with unavailable(self._path):
-            row = self._db.execute(f"{_DELIVERY} WHERE d.id = ?", (delivery_id,)).fetchone()
+            row = self._db.execute(f"{_DELIVERY} WHERE d.id = ?", (_bound(delivery_id),)).fetchone()
             if row is None:
                 raise NotFound(f"no delivery has the id {delivery_id}: see 'router dead list'")
             return _delivery(row, self._history(row))
@@ -109,7 +114,7 @@ class SqliteLedger:
         return self._change(
             delivery_ids,
             f"""UPDATE deliveries SET status = 'discarded', due_at = NULL, settled_at = {now}
-                WHERE id = ? AND status IN ('dead', 'pending') RETURNING route, lane""",
+                WHERE id = ? AND status IN ('dead', 'pending', 'running') RETURNING route, lane""",
         )
 
     def _change(self, delivery_ids: Sequence[int], statement: str) -> list[int]:
@@ -139,9 +144,18 @@ class SqliteLedger:
 
 
 def _where(conditions: dict[str, object]) -> tuple[str, list[object]]:
-    asked = {column: value for column, value in conditions.items() if value is not None}
+    asked = {column: _bound(value) for column, value in conditions.items() if value is not None}
     clause = " AND ".join(f"{column} = ?" for column in asked)
     return (f"WHERE {clause}" if asked else ""), list(asked.values())
+
+
+def _bound(value: object) -> object:
+    """Return a value as SQLite takes it: ``NULL``, which equals nothing, for what it cannot hold."""
+    if isinstance(value, int) and not -_TOO_LARGE <= value < _TOO_LARGE:
+        return None
+    if isinstance(value, str) and _SURROGATES.search(value):
+        return None
+    return value
 
 
 def _moment(micros: int | None) -> datetime | None:

@@ -32,17 +32,19 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"""
 _INSERT_DELIVERY = "INSERT INTO deliveries (event, route, lane) VALUES (?, ?, ?)"
 _FIND_KEY = "SELECT seq, id, received_at, body FROM events WHERE key = ?"
 _COUNT_DUPLICATE = "UPDATE events SET duplicates = duplicates + ?, changed = changed + ? WHERE seq = ?"
+_START = "UPDATE deliveries SET status = 'running' WHERE id = ? AND status = 'pending'"
+_RELEASE = "UPDATE deliveries SET status = 'pending' WHERE id = ? AND status = 'running'"
 _SETTLE_DONE = """
 UPDATE deliveries SET status = 'done', attempts = ?, started_at = ?, duration = ?, plugin = ?,
     settled_at = ?, due_at = NULL, error = NULL
-WHERE id = ? AND status = 'pending'"""
+WHERE id = ? AND status IN ('pending', 'running')"""
 _SETTLE_RETRY = """
-UPDATE deliveries SET attempts = ?, round_attempts = ?, due_at = ?, error = ?,
+UPDATE deliveries SET status = 'pending', attempts = ?, round_attempts = ?, due_at = ?, error = ?,
     blocked_since = coalesce(blocked_since, ?)
-WHERE id = ? AND status = 'pending'"""
+WHERE id = ? AND status IN ('pending', 'running')"""
 _SETTLE_DEAD = """
 UPDATE deliveries SET status = 'dead', attempts = ?, settled_at = ?, due_at = NULL, error = ?
-WHERE id = ? AND status = 'pending'"""
+WHERE id = ? AND status IN ('pending', 'running')"""
 _INSERT_ATTEMPT = """
 INSERT OR REPLACE INTO attempts (delivery, number, started_at, duration, outcome, error, traceback, plugin)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -159,6 +161,31 @@ class Put:
         db.execute(_COUNT_DUPLICATE, (not changed, changed, seq))
         self._result = Duplicate(event_id, changed)
         return None
+
+
+class Start:
+    """Show a delivery as running."""
+
+    kept = True
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+
+    def run(self, db: sqlite3.Connection) -> None:
+        db.execute(_START, (self._claim.id,))
+
+    def done(self) -> None:
+        pass
+
+    def refused(self, exc: InboxUnavailable) -> None:
+        pass
+
+
+class Release(Start):
+    """Show a delivery as pending again."""
+
+    def run(self, db: sqlite3.Connection) -> None:
+        db.execute(_RELEASE, (self._claim.id,))
 
 
 class Settle:

@@ -15,6 +15,7 @@ from anyio import fail_after, sleep
 from router.errors import NotFound
 from router.events import DeliveryStatus, EventStatus, Problem
 from router.inbox import (
+    Claim,
     Dead,
     DeliveryFilter,
     Done,
@@ -338,3 +339,25 @@ async def test_a_discarded_delivery_is_not_handed_out_and_stays_discarded(make: 
     assert (await claim(inbox)).event.id == "00000003"
     assert [status for _, status, *_ in await statuses(inbox, ledger)][:2] == [DeliveryStatus.DISCARDED] * 2
     assert ledger.discard([1]) == []
+
+
+async def test_a_delivery_that_takes_a_while_is_shown_as_running_until_it_is_settled(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    for number in (1, 2, 3):
+        await inbox.put(entry(event(number)))
+    seen = []
+    endings: list[Callable[[Claim], None]] = [
+        lambda claimed: inbox.settle(claimed, Retry(failed(), datetime.now(UTC))),
+        inbox.release,
+        lambda claimed: inbox.settle(claimed, Done(attempt(2))),
+    ]
+
+    for settle in endings:
+        claimed = await claim(inbox)
+        inbox.started(claimed)
+        seen.append((claimed.id, (await statuses(inbox, ledger))[0][1]))
+        settle(claimed)
+        seen.append((claimed.id, (await statuses(inbox, ledger))[0][1]))
+
+    assert seen == [(1, "running"), (1, "pending")] * 2 + [(1, "running"), (1, "done")]
+    assert (await claim(inbox)).id == 2

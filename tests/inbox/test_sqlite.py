@@ -236,3 +236,20 @@ async def test_what_an_operator_changes_is_taken_up_while_the_router_runs(path: 
 
     assert (again.id, again.attempt, again.round_attempt) == (1, 2, 1)
     await inbox.close()
+
+
+async def test_what_ran_when_the_router_was_killed_is_pending_again(path: Path) -> None:
+    inbox = SqliteInbox(path, ROUTES)
+    await inbox.open()
+    await inbox.put(entry(event(1)))
+    inbox.started(await claim(inbox))
+    await inbox.close()  # as a kill does, it settles nothing
+    with ledger_of(path) as ledger:
+        before = ledger.delivery(1).status
+
+    after = SqliteInbox(path, ROUTES)
+    await after.open()
+    again = await claim(after)
+    await after.close()
+
+    assert (before, again.attempt) == ("running", 1)

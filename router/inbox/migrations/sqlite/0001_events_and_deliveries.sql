@@ -36,6 +36,7 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_of_event ON deliveries (event);
 CREATE INDEX deliveries_waiting ON deliveries (route, id, lane) WHERE status = 'pending';
 CREATE INDEX deliveries_waiting_in_lane ON deliveries (route, lane, id) WHERE status = 'pending';
+CREATE INDEX deliveries_running ON deliveries (id) WHERE status = 'running';
 CREATE INDEX deliveries_dead ON deliveries (id) WHERE status = 'dead';
 
 -- Attempts that failed; the one that is done stands in its delivery.
