@@ -14,7 +14,6 @@ import structlog
 from anyio import create_task_group
 from starlette.applications import Starlette
 from starlette.routing import Route as HttpRoute
-from starlette.types import ASGIApp
 
 from router import plugins
 from router.alerts import AlertKind, Alerts
@@ -79,10 +78,6 @@ def _not_yet(config: Config) -> list[ConfigProblem]:
     ]
     if config.alerts:
         missing.append("alerts: channels are not in this version yet; every alert is in the log")
-    if config.webhook.ack is AckMode.HANDLED:
-        missing.append(
-            "webhook.ack: handled, as memory:// has it, is not in this version yet: expected stored"
-        )
     return [ConfigProblem(str(config.path), 0, 0, message) for message in missing]
 
 
@@ -99,6 +94,7 @@ def build(loaded: Loaded) -> Starlette:
         Validator(),
         Table(config.routes),
         alerts,
+        ack_deadline=config.webhook.ack_deadline if config.webhook.ack is AckMode.HANDLED else None,
         keep_unrouted=config.inbox.keep_unrouted,
         instances=frozenset(instance.id for instance in config.instances),
     )
@@ -121,21 +117,12 @@ def build(loaded: Loaded) -> Starlette:
         finally:
             await inbox.close()
 
-    app = _Application(
+    app = Starlette(
         routes=[*_webhook_routes(config, intake), *health_routes(_reasons(inbox, dispatcher))],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # GREEN-API is not known to follow redirects
     return app
-
-
-class _Application(Starlette):
-    """Starlette without its two default middlewares: the endpoints raise nothing that those would turn
-    into a page, and each costs a call and a closure for every notification.
-    """
-
-    def build_middleware_stack(self) -> ASGIApp:
-        return self.router
 
 
 def make_inbox(config: Config) -> Inbox:

@@ -72,6 +72,10 @@ class InboxUnavailable(RouterError):
     """Raised when the inbox cannot be read or written now; nothing was stored, trying again may help."""
 
 
+class NotHandled(RouterError):
+    """Raised when a handler failed and only GREEN-API still has the notification: it has to send it again."""
+
+
 class InboxInUse(RouterError):
     """Raised when another process already runs a router on this inbox."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,11 +16,12 @@ from hashlib import blake2b
 from typing import Any, NoReturn
 
 import structlog
+from anyio import move_on_after
 
 from router.alerts import AlertKind, Alerts
-from router.errors import InboxUnavailable
+from router.errors import InboxUnavailable, NotHandled
 from router.events import Event, EventStatus, Problem, Receipt, ReceiptStatus, Transport
-from router.inbox import Duplicate, Entry, Inbox, NewDelivery
+from router.inbox import Duplicate, Entry, Handled, Inbox, NewDelivery, Stored
 from router.jsontext import parse
 from router.normalize import content_hash, dedup_key, normalize
 from router.routing import Route, Table
@@ -29,6 +31,9 @@ _log = structlog.get_logger("router.intake")
 
 #: Longest ``typeWebhook`` that is shown in full.
 _SHOWN_TYPE = 100
+#: What the schema of ``routes.yaml`` does not allow in the name of a route.
+_NOT_IN_A_NAME = re.compile(r"[\s/\x00-\x1f\x7f]+")
+_LONGEST_NAME = 64
 
 
 class Intake:
@@ -39,6 +44,7 @@ class Intake:
         validator: Knows the types of the catalogue and their schemas.
         table: The routes.
         alerts: Told of unknown types, invalid notifications and an inbox that cannot be written.
+        ack_deadline: Seconds to wait for the handlers before a receipt is given; ``None``: none.
         keep_unrouted: Store events of known types that no route wants, too.
         instances: Those listed in ``routes.yaml``, if any are: others are accepted, and told once.
     """
@@ -50,6 +56,7 @@ class Intake:
         table: Table,
         alerts: Alerts,
         *,
+        ack_deadline: float | None = None,
         keep_unrouted: bool = False,
         instances: frozenset[int] = frozenset(),
     ) -> None:
@@ -57,6 +64,7 @@ class Intake:
         self._validator = validator
         self._table = table
         self._alerts = alerts
+        self._ack_deadline = ack_deadline
         self._keep_unrouted = keep_unrouted
         self._instances = instances
         self._strangers: set[int] = set()
@@ -71,6 +79,7 @@ class Intake:
 
         Raises:
             InboxUnavailable: Nothing was stored; GREEN-API has to send it again.
+            NotHandled: A handler failed and the inbox does not keep what failed; likewise.
         """
         data = parse(body)
         problems = [data] if isinstance(data, Problem) else self._validator.problems(data)
@@ -94,14 +103,30 @@ class Intake:
     async def _accept(self, event: Event, body: bytes, routes: Sequence[Route]) -> Receipt:
         deliveries = [NewDelivery(route.name, route.lane(event)) for route in routes]
         entry = Entry(
-            event=event, status=EventStatus.ACCEPTED, key=dedup_key(event), body=body, deliveries=deliveries
+            event=event,
+            status=EventStatus.ACCEPTED,
+            key=dedup_key(event),
+            body=body,
+            deliveries=deliveries,
+            awaited=self._ack_deadline is not None,
         )
-        if duplicate := await self._store(entry):
-            return duplicate
-        _log.info("notification.accepted", routes=[route.name for route in routes], **_facts(event, body))
-        if not self._is_known(event):  # only a route for all types took it
-            self._report_unknown(event, body)
-        return Receipt(ReceiptStatus.ACCEPTED, event.id)
+        result = await self._put(entry)
+        if isinstance(result, Duplicate):
+            receipt = self._duplicate(entry, result)
+        else:
+            receipt = Receipt(ReceiptStatus.ACCEPTED, event.id)
+            _log.info("notification.accepted", routes=[route.name for route in routes], **_facts(event, body))
+            if not self._is_known(event):  # only a route for all types took it
+                self._report_unknown(event, body)
+        if result.handled is not None:
+            await self._wait_for(result.handled)
+        return receipt
+
+    async def _wait_for(self, handled: Handled) -> None:
+        """Wait until the handlers have run, or the deadline has passed."""
+        with move_on_after(self._ack_deadline):
+            if not await handled:
+                raise NotHandled("a handler failed, and nothing but GREEN-API's queue keeps the notification")
 
     async def _pass_over(self, event: Event, body: bytes) -> Receipt:
         if self._keep_unrouted:
@@ -143,13 +168,18 @@ class Intake:
 
     async def _store(self, entry: Entry) -> Receipt | None:
         """Commit the entry; return the receipt of a duplicate, if it is one."""
+        result = await self._put(entry)
+        return self._duplicate(entry, result) if isinstance(result, Duplicate) else None
+
+    async def _put(self, entry: Entry) -> Stored | Duplicate:
         try:
             result = await self._inbox.put(entry)
         except InboxUnavailable as exc:
             self._cannot_store(entry, exc)
         self._alerts.recover(AlertKind.INBOX_UNAVAILABLE, "inbox")
-        if not isinstance(result, Duplicate):
-            return None
+        return result
+
+    def _duplicate(self, entry: Entry, result: Duplicate) -> Receipt:
         if result.changed:
             _log.info(
                 "notification.changed", first_event_id=result.event_id, **_facts(entry.event, entry.body)
@@ -201,9 +231,14 @@ def _shown_type(event: Event) -> str | None:
 
 def _ready_to_paste(type_: str, table: Table) -> str:
     """Return a route for ``routes.yaml`` that would take this type from now on."""
+    name = _NOT_IN_A_NAME.sub("-", type_)[:_LONGEST_NAME]
     handler = table.routes[0].handler if table.routes else "archive"
-    quoted = json.dumps(type_, ensure_ascii=False)
-    return f"  - name: {quoted}\n    type: {quoted}\n    handler: {handler}\n"
+    lines = f"name: {_quoted(name)}", f"type: {_quoted(type_)}", f"handler: {handler}"
+    return "  - " + "\n    ".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _facts(event: Event, body: bytes) -> dict[str, Any]:

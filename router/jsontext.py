@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -11,6 +12,8 @@ from router.events import JsonObject, Problem
 
 #: Python refuses to read longer integers; they are kept as floats.
 _MAX_DIGITS = 4_000
+#: What steers a terminal or breaks a line. Of these JSON escapes only what is below U+0020.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def parse(body: bytes) -> JsonObject | Problem:
@@ -40,12 +43,18 @@ def dump(value: Any, *, indent: bool = False) -> str:
     option = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
     try:
         return orjson.dumps(value, default=str, option=option).decode()
-    except orjson.JSONEncodeError:  # nested deeper, or a larger number, than orjson writes
+    except orjson.JSONEncodeError:  # nested deeper, a larger number or half a surrogate pair
         pass
     try:
-        return json.dumps(value, default=str, indent=2 if indent else None)
-    except (RecursionError, TypeError, ValueError):
-        return json.dumps(f"[{type(value).__name__} that cannot be shown]")
+        text: str = _mend(json.dumps(value, default=str, ensure_ascii=False, indent=2 if indent else None))
+    except Exception:  # a circle, a key of an odd type, or whatever the value's own __str__ raises
+        text = json.dumps(f"[{type(value).__name__} that cannot be shown]")
+    return text
+
+
+def harmless(text: str) -> str:
+    """Return a text without what would steer a terminal; its lines stay lines."""
+    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _parse_leniently(body: bytes, reason: str) -> JsonObject | Problem:

@@ -21,7 +21,7 @@ import structlog
 
 from router.config import LoggingSettings
 from router.context import current_delivery
-from router.jsontext import dump
+from router.jsontext import dump, harmless
 from router.masking import masked
 from router.redaction import Redactor
 
@@ -29,8 +29,6 @@ _Fields = MutableMapping[str, Any]
 
 #: A value that needs no quotes on the console.
 _PLAIN = re.compile(r"[\w.@:/+-]+")
-#: Of these JSON escapes only what is below U+0020.
-_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 _NO_COLOUR = "\x1b[0m"
 
@@ -103,6 +101,9 @@ class _Renderer:
             record["attempt"] = delivery.attempt
         record.update(fields)
         record["timestamp"], record["level"] = timestamp, level  # whatever a handler's fields are called
+        exception = record.get("exception")
+        if isinstance(exception, str):  # first of all, since on the console its lines are set off
+            record["exception"] = self._redact(exception)
         if self._hide is not None:
             self._hide(record)
         return self._redact(self._render(record)).encode("utf-8", "backslashreplace") + b"\n"
@@ -200,17 +201,12 @@ class _ConsoleLine:
 def _value(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return value
-    return _harmless(dump(value))
+    return harmless(dump(value))
 
 
 def _printable(value: Any) -> str:
-    return value if isinstance(value, str) and value.isprintable() else _harmless(dump(value))
+    return value if isinstance(value, str) and value.isprintable() else harmless(dump(value))
 
 
 def _text(value: Any) -> str:
-    return _harmless((value if isinstance(value, str) else dump(value)).rstrip())
-
-
-def _harmless(text: str) -> str:
-    """Return a text without what would steer a terminal; its lines stay lines."""
-    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return harmless((value if isinstance(value, str) else dump(value)).rstrip())

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -233,11 +234,14 @@ def _load(candidate: _Candidate) -> Plugin:
         raise refuse(f"cannot be imported: {_told(exc)}") from exc
     plugin = Plugin(candidate.name, candidate.version, candidate.origin)
     try:
-        manager.hook.register_handlers(register=_registrar(plugin))
+        results = manager.hook.register_handlers(register=_registrar(plugin))
     except PluginError:
         raise
     except (Exception, SystemExit) as exc:
         raise refuse(f"its hook register_handlers failed: {_told(exc)}") from exc
+    for coroutine in filter(inspect.iscoroutine, results):
+        coroutine.close()
+        raise refuse("its hook register_handlers is async def: hooks are called, not awaited")
     return plugin
 
 
@@ -250,6 +254,10 @@ def _registrar(plugin: Plugin) -> Callable[..., None]:
             raise refuse(f"registers a handler named {name!r}: a name is a text that is not empty")
         if not callable(handler):
             raise refuse(f"registers {name!r} with {handler!r}, which cannot be called")
+        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+            raise refuse(
+                f"registers {name!r} with a generator, which does nothing when called: it has a yield"
+            )
         if name in plugin.handlers:
             raise refuse(f"registers handler {name!r} twice")
         if options is not None:
@@ -266,6 +274,8 @@ def _registrar(plugin: Plugin) -> Callable[..., None]:
 
 
 def _is_async(handler: Handler) -> bool:
+    while isinstance(handler, partial):
+        handler = handler.func
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(handler, "__call__", None)  # noqa: B004 - whether its __call__ is async, not whether it has one
     )

@@ -29,7 +29,7 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Show one JSON document.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many to list at most.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="How many to list at most.")]
 TypeOption = Annotated[str | None, typer.Option("--type", help="Only this typeWebhook.")]
 InstanceOption = Annotated[int | None, typer.Option("--instance", help="Only this idInstance.")]
 ChatOption = Annotated[str | None, typer.Option("--chat", help="Only this chat.")]

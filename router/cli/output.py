@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from router.jsontext import dump
+from router.jsontext import dump, harmless
 
 #: Columns of a page that is no terminal: nothing is cut there.
 _WIDE = 10_000
@@ -45,5 +45,5 @@ def shown(value: object) -> str:
     """Return a value for a person: on one line, and nothing that would steer the terminal."""
     if value is None:
         return "-"
-    text = value if isinstance(value, str) else dump(value)
-    return text if text.isprintable() else dump(text)
+    is_plain = isinstance(value, str) and value.isprintable()
+    return str(value) if is_plain else harmless(dump(value))

@@ -19,6 +19,7 @@ from router.config import Config, read
 from router.errors import RouterError
 from router.events import Problem
 from router.jsontext import dump, parse
+from router.transports.webhook import bare_token
 
 _DEFAULT_ADDRESS = "http://127.0.0.1:8080"
 #: Seconds to wait for the answer.
@@ -62,7 +63,11 @@ def _own_address(settings: Config | None) -> str:
 
 
 def _token(settings: Config | None) -> str | None:
-    return settings.webhook.tokens[0] if settings and settings.webhook.tokens else None
+    """Return a token that the router takes, if it asks for any."""
+    if settings is None:
+        return None
+    own = [instance.webhook_token for instance in settings.instances if instance.webhook_token]
+    return next(iter([*settings.webhook.tokens, *own]), None)
 
 
 def _fresh(body: bytes) -> bytes:
@@ -82,9 +87,10 @@ def _post(url: str, token: str | None, body: bytes) -> tuple[int, bytes]:
         raise NoAnswer(f"{url}: expected a URL such as {_DEFAULT_ADDRESS}/webhook")
     headers = {"Content-Type": "application/json; charset=utf-8"}
     if token:
-        headers["Authorization"] = f"Bearer {token}"
-    request = Request(url, data=body, headers=headers, method="POST")  # noqa: S310 - the scheme was checked
+        # http.client writes Latin-1; a token may be anything.
+        headers["Authorization"] = (b"Bearer " + bare_token(token.encode())).decode("latin-1")
     try:
+        request = Request(url, data=body, headers=headers, method="POST")  # noqa: S310 - the scheme was checked
         with urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
             return answer.status, answer.read()
     except HTTPError as exc:

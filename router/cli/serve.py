@@ -73,7 +73,7 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as exc:
-        reason = getattr(exc, "strerror", None) or exc
+        reason = os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else exc
         raise CannotListen(
             f"cannot listen on {host}:{port}: {reason}; choose another --port or --host"
         ) from None

@@ -6,6 +6,7 @@ commands read and change the same store through a `Ledger`, whether a router run
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,11 +37,21 @@ class Entry:
     body: bytes
     problems: Sequence[Problem] = ()
     deliveries: Sequence[NewDelivery] = ()
+    #: Somebody waits until its handlers have run: ``webhook.ack`` is ``handled``.
+    awaited: bool = False
+
+
+#: Becomes true when each delivery of an event has had an attempt and none has to be sent again for it,
+#: false when the inbox cannot keep one that failed.
+Handled = Future[bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """The entry is committed."""
+
+    #: For an awaited entry.
+    handled: Handled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,8 @@ class Duplicate:
     event_id: str
     #: Whether its content differs from the event first seen.
     changed: bool
+    #: For an awaited entry whose event is still being handled.
+    handled: Handled | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,7 +1,8 @@
 """The inbox without a disk: whatever it holds is lost with the process.
 
-What is finished is forgotten but for its dedup key, dead letters are kept up to a bound, and when
-too much is unfinished nothing more is taken in: GREEN-API's own queue keeps it.
+GREEN-API's own queue is what lasts: it is answered when the handlers are done, and a notification
+whose handler failed waits until GREEN-API sends it again. What is finished is forgotten but for its
+dedup key, dead letters are kept up to a bound, and when too much is unfinished nothing more is taken in.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from router.inbox import (
     Entry,
     EventFilter,
     EventRecord,
+    Handled,
     Outcome,
     Retry,
     Stored,
 )
+from router.inbox.awaited import Awaited
 from router.inbox.lanes import Lanes
 from router.jsontext import same_content
 from router.normalize import content_hash
@@ -42,7 +45,6 @@ _MAX_FINISHED = 1_000
 _MAX_KEYS = 200_000
 
 _UNFINISHED = {DeliveryStatus.PENDING, DeliveryStatus.RUNNING}
-_STORED = Stored()
 _Record = TypeVar("_Record")
 
 
@@ -62,6 +64,8 @@ class _Delivery:
     claim: Claim
     status: DeliveryStatus = DeliveryStatus.PENDING
     attempts: int = 0
+    #: It waits for GREEN-API to send its event again.
+    parked: bool = False
     due_at: datetime | None = None
     settled_at: datetime | None = None
     error: str | None = None
@@ -90,6 +94,7 @@ class MemoryInbox:
         self._deliver_changed = deliver_changed
         self._max_unfinished = max_unfinished
         self._lanes = Lanes(routes, load=self._load, discover=self._discover)
+        self._awaited = Awaited(keeps_failed=False)
         self._ids = itertools.count(1)
         self._events: OrderedDict[str, _Stored] = OrderedDict()
         self._finished: OrderedDict[str, None] = OrderedDict()
@@ -117,7 +122,7 @@ class MemoryInbox:
                 seen, changed = again, False
             seen.duplicates += not changed
             seen.changed += changed
-            return Duplicate(seen.entry.event.id, changed)
+            return Duplicate(seen.entry.event.id, changed, self._resume(seen) if entry.awaited else None)
         return self._store(key, entry)
 
     async def claim(self) -> Claim | None:
@@ -137,6 +142,7 @@ class MemoryInbox:
     def settle(self, claim: Claim, outcome: Outcome) -> None:
         """See `Inbox.settle`."""
         delivery = self._deliveries[claim.id]
+        is_awaited = self._awaited.ended(claim.event.id, outcome)
         if outcome.attempt is not None:
             delivery.attempts = outcome.attempt.number
             delivery.history.append(outcome.attempt)
@@ -145,6 +151,7 @@ class MemoryInbox:
             return
         match outcome:
             case Retry():
+                delivery.parked = is_awaited
                 self._wait(delivery, claim, outcome)
                 return
             case Done():
@@ -195,18 +202,33 @@ class MemoryInbox:
             stored.deliveries.append(delivery)
             self._lanes.add(claim)
         self._forget_finished(entry.event.id)
-        return _STORED
+        return Stored(self._awaited.expect(entry.event.id, len(entry.deliveries)) if entry.awaited else None)
+
+    def _resume(self, seen: _Stored) -> Handled | None:
+        """Let run again what failed while somebody waited for it: GREEN-API has sent it again for that."""
+        unfinished = [delivery for delivery in seen.deliveries if delivery.status in _UNFINISHED]
+        if not unfinished:
+            return None
+        for delivery in unfinished:
+            if delivery.parked:
+                delivery.parked = False
+                self._lanes.add(delivery.claim)
+        return self._awaited.expect(seen.entry.event.id, len(unfinished))
 
     def _wait(self, delivery: _Delivery, claim: Claim, outcome: Retry) -> None:
         now = datetime.now(UTC)
         delivery.status = DeliveryStatus.PENDING
-        delivery.due_at, delivery.error = outcome.due_at, outcome.attempt.error
+        delivery.error = outcome.attempt.error
         delivery.claim = replace(
             claim,
             attempt=claim.attempt + 1,
             round_attempt=claim.round_attempt + 1,
             blocked_since=claim.blocked_since or now,
         )
+        if delivery.parked:
+            self._lanes.finished(claim)
+            return
+        delivery.due_at = outcome.due_at
         due = asyncio.get_running_loop().time() + (outcome.due_at - now).total_seconds()
         self._lanes.retry(delivery.claim, due)
 
@@ -230,6 +252,7 @@ class MemoryInbox:
             delivery
             for delivery in self._deliveries.values()
             if delivery.status is DeliveryStatus.PENDING
+            and not delivery.parked
             and (delivery.claim.route, delivery.claim.lane) == (route, lane)
         ]
         waiting.sort(key=lambda delivery: delivery.claim.id)

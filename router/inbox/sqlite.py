@@ -23,6 +23,7 @@ import structlog
 
 from router.errors import InboxUnavailable
 from router.inbox import Claim, Duplicate, Entry, Outcome, Retry, Stored
+from router.inbox.awaited import Awaited
 from router.inbox.lanes import Lanes
 from router.inbox.sqlite_file import create, lock
 from router.inbox.sqlite_requests import (
@@ -70,6 +71,7 @@ class SqliteInbox:
         self._dedup = Dedup(timedelta(seconds=dedup_window), deliver_changed)
         self._lanes = Lanes(routes, load=self._load, discover=self._discover)
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._awaited = Awaited(keeps_failed=True)
         self._problem: str | None = None
         # From open to close
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,7 +105,7 @@ class SqliteInbox:
     async def put(self, entry: Entry) -> Stored | Duplicate:
         """See `Inbox.put`."""
         assert self._loop is not None, "an inbox is opened before it is used"
-        request = Put(entry, self._dedup, self._lanes, self._loop.create_future())
+        request = Put(entry, self._dedup, self._lanes, self._awaited, self._loop.create_future())
         self._requests.put(request)
         return await request.answer
 
@@ -122,6 +124,7 @@ class SqliteInbox:
     def settle(self, claim: Claim, outcome: Outcome) -> None:
         """See `Inbox.settle`."""
         self._requests.put(Settle(claim, outcome))
+        self._awaited.ended(claim.event.id, outcome)  # a retry is ours: GREEN-API need not send it again
         if isinstance(outcome, Retry):
             self._lanes.retry(_next_attempt(claim, outcome), loop_time(outcome.due_at))
         else:

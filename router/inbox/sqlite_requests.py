@@ -14,6 +14,7 @@ import orjson
 from router.errors import InboxUnavailable
 from router.events import Event, Problem, Transport
 from router.inbox import Attempt, Claim, Dead, Done, Duplicate, Entry, Outcome, Retry, Stored
+from router.inbox.awaited import Awaited
 from router.inbox.lanes import Lanes
 from router.inbox.sqlite_file import from_micros, to_micros
 from router.jsontext import parse, same_content
@@ -86,11 +87,17 @@ class Put:
     kept = False
 
     def __init__(
-        self, entry: Entry, dedup: Dedup, lanes: Lanes, answer: asyncio.Future[Stored | Duplicate]
+        self,
+        entry: Entry,
+        dedup: Dedup,
+        lanes: Lanes,
+        awaited: Awaited,
+        answer: asyncio.Future[Stored | Duplicate],
     ) -> None:
         self._entry = entry
         self._dedup = dedup
         self._lanes = lanes
+        self._awaited = awaited
         self.answer = answer
         self._result: Stored | Duplicate = _STORED
         self._ids: list[int] = []
@@ -107,9 +114,11 @@ class Put:
                 self._ids.append(_insert(db, _INSERT_DELIVERY, (seq, delivery.route, delivery.lane)))
 
     def done(self) -> None:
+        event = self._entry.event
+        if self._entry.awaited and self._result is _STORED:
+            self._result = Stored(self._awaited.expect(event.id, len(self._ids)))
         if not self.answer.done():
             self.answer.set_result(self._result)
-        event = self._entry.event
         for delivery_id, delivery in zip(self._ids, self._entry.deliveries, strict=False):
             self._lanes.add(
                 Claim(

@@ -14,7 +14,7 @@ import orjson
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
-from router.errors import InboxUnavailable
+from router.errors import InboxUnavailable, NotHandled
 from router.events import Transport
 from router.transports import Receive as ReceiveNotification
 from router.transports.refusals import Refusals
@@ -90,6 +90,8 @@ class WebhookEndpoint:
             _log.info("webhook.disconnected", client=_client(scope))
         except InboxUnavailable:
             await _answer(send, 503, {"error": "the inbox cannot be written now"}, _RETRY_AFTER)
+        except NotHandled:
+            await _answer(send, 503, {"error": "a handler failed: send the notification again"}, _RETRY_AFTER)
         except Exception:
             _log.exception("webhook.failed", client=_client(scope))
             await _answer(send, 503, {"error": "the notification could not be stored"}, _RETRY_AFTER)
