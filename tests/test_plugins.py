@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from router.errors import PluginError
+from router.plugins import Plugins, load, load_all, option_schemas
+
+Install = Callable[..., None]
+
+ECHO = """
+from router import hookimpl
+
+async def echo(event, context): ...
+
+@hookimpl
+def register_handlers(register):
+    register("echo", echo)
+"""
+
+
+def registering(*calls: str, before: str = "") -> str:
+    """The source of a plugin whose hook makes these calls of `register`."""
+    hook = "\n    ".join(f"register({call})" for call in calls) or "pass"
+    return (
+        "import functools\n"
+        "from router import hookimpl\n"
+        "def handler(event, context): ...\n"
+        f"{dedent(before)}\n"
+        "@hookimpl\n"
+        f"def register_handlers(register):\n    {hook}\n"
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of one-file plugins."""
+    folder = tmp_path / "my_plugins"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a distribution with one plugin, as pip would; it is gone after the test."""
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    modules: list[str] = []
+
+    def install(plugin: str, source: str, *, version: str = "1.2.3") -> None:
+        module = f"router_test_{plugin}"
+        modules.append(module)
+        (site / f"{module}.py").write_text(source)
+        info = site / f"acme_{plugin}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{plugin}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[router.plugins]\n{plugin} = {module}\n")
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+def is_imported(plugin: str) -> bool:
+    return f"router_test_{plugin}" in sys.modules
+
+
+def messages(found: Plugins) -> list[str]:
+    return [str(problem) for problem in found.problems]
+
+
+# Files of plugins_dir
+
+
+def test_a_file_of_the_folder_is_a_plugin(folder: Path) -> None:
+    (folder / "shop.py").write_text(ECHO)
+    found = load(["echo"], folder)
+    (plugin,) = found.active
+    assert (plugin.name, plugin.version, plugin.origin) == ("shop", None, str(folder / "shop.py"))
+    assert str(plugin) == f"shop ({folder / 'shop.py'})"
+    assert (found.handlers, found.problems) == (plugin.handlers, [])
+    handler = found.handlers["echo"]
+    assert (handler.name, handler.is_async, handler.options, handler.plugin) == ("echo", True, None, plugin)
+
+
+def test_all_files_of_the_folder_are_loaded_in_the_order_of_their_names(folder: Path) -> None:
+    for name in ("b", "a", "c"):
+        (folder / f"{name}.py").write_text(registering(f'"{name}", handler'))
+    found = load([], folder)
+    assert [plugin.name for plugin in found.active] == ["a", "b", "c"]
+    assert sorted(found.handlers) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["_draft.py", "__init__.py", "notes.txt", "shop.pyc", "shop.py.bak"])
+def test_other_files_of_the_folder_are_left_alone(folder: Path, name: str) -> None:
+    (folder / name).write_text("raise RuntimeError")
+    assert load([], folder) == Plugins([], {}, [])
+
+
+def test_a_file_is_read_anew_each_time(folder: Path) -> None:
+    (folder / "shop.py").write_text(registering('"old", handler'))
+    load([], folder)
+    (folder / "shop.py").write_text(registering('"another", handler'))
+    assert list(load([], folder).handlers) == ["another"]
+
+
+def test_a_file_may_hold_what_looks_up_its_own_module(folder: Path) -> None:
+    before = """
+    from __future__ import annotations
+    from dataclasses import dataclass
+    from typing import ClassVar
+    @dataclass
+    class Order:
+        number: int
+        kind: ClassVar[str] = "order"
+    """
+    (folder / "shop.py").write_text(dedent(before) + ECHO)
+    assert load(["echo"], folder).problems == []
+
+
+def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    found = load([], tmp_path / "gone")
+    assert messages(found) == [f"plugin 'plugins_dir' ({tmp_path / 'gone'}): there is no such folder"]
+
+
+# Installed plugins
+
+
+def test_an_installed_plugin_is_found_by_the_name_of_its_entry_point(install: Install) -> None:
+    install("echo", ECHO)
+    install("unrelated", "raise RuntimeError")
+    found = load(["echo"])
+    (plugin,) = found.active
+    assert (plugin.name, plugin.version, plugin.origin, str(plugin)) == (
+        "echo",
+        "1.2.3",
+        "acme-echo",
+        "echo 1.2.3",
+    )
+    assert (list(found.handlers), found.problems) == (["echo"], [])
+    assert (is_imported("echo"), is_imported("unrelated")) == (True, False)
+
+
+def test_the_part_of_a_handlers_name_before_the_dot_is_its_plugins(install: Install) -> None:
+    install("shop", registering('"shop.order", handler', '"shop.refund", handler'))
+    install("unrelated", "raise RuntimeError")
+    found = load(["shop.order", "shop.refund"])
+    assert [plugin.name for plugin in found.active] == ["shop"]
+    assert (found.problems, is_imported("unrelated")) == ([], False)
+
+
+def test_where_names_differ_all_plugins_are_looked_at(install: Install) -> None:
+    install("acme", ECHO)
+    install("zebra", registering('"zebra", handler'))
+    found = load(["echo"])
+    assert [plugin.name for plugin in found.active] == ["acme"]
+    assert {"echo", "zebra"} <= found.handlers.keys()  # what else there is, to suggest it
+    assert found.problems == []
+
+
+def test_installed_is_not_active(install: Install) -> None:
+    install("echo", ECHO)
+    assert (load([]), is_imported("echo")) == (Plugins([], {}, []), False)
+
+
+def test_a_file_of_the_folder_comes_before_an_installed_plugin(install: Install, folder: Path) -> None:
+    install("echo", "raise RuntimeError")
+    (folder / "mine.py").write_text(ECHO)
+    found = load(["echo"], folder)
+    assert (found.handlers["echo"].plugin.name, found.problems) == ("mine", [])
+
+
+def test_a_broken_plugin_nobody_asked_for_is_no_problem(install: Install) -> None:
+    install("acme", ECHO)
+    install("broken", "raise RuntimeError('no licence')")
+    assert load(["echo"]).problems == []
+
+
+def test_a_broken_plugin_may_be_why_a_handler_is_missing(install: Install) -> None:
+    install("broken", "raise RuntimeError('no licence')")
+    found = load(["echo"])
+    assert messages(found) == ["plugin 'broken' (acme-broken): cannot be imported: RuntimeError: no licence"]
+
+
+def test_a_handler_that_nobody_offers_is_simply_missing(install: Install) -> None:
+    install("acme", ECHO)
+    found = load(["ecko"])
+    assert ("ecko" in found.handlers, "echo" in found.handlers) == (False, True)
+    assert (found.active, found.problems) == ([], [])
+
+
+def test_load_all_finds_everything(install: Install, folder: Path) -> None:
+    install("echo", ECHO)
+    install("broken", "import nowhere_to_be_found")
+    (folder / "mine.py").write_text(registering('"mine", handler'))
+    found = load_all(folder)
+    assert {"echo", "mine"} <= {plugin.name for plugin in found.active}
+    assert messages(found) == [
+        "plugin 'broken' (acme-broken): cannot be imported: "
+        "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
+    ]
+
+
+# Two that offer the same
+
+
+def test_two_plugins_with_one_handler_are_both_named(folder: Path) -> None:
+    (folder / "a.py").write_text(ECHO)
+    (folder / "b.py").write_text(ECHO)
+    found = load(["echo"], folder)
+    assert messages(found) == [
+        f"plugin 'b' ({folder / 'b.py'}): offers handler 'echo', which plugin 'a' ({folder / 'a.py'}) "
+        "offers too: remove one of the two"
+    ]
+    assert found.handlers["echo"].plugin.name == "a"
+
+
+def test_two_installed_plugins_with_one_handler_are_both_named(install: Install) -> None:
+    install("acme", ECHO)
+    install("bolt", ECHO)
+    assert messages(load(["echo"])) == [
+        "plugin 'bolt' (acme-bolt): offers handler 'echo', which plugin 'acme' (acme-acme) offers too: "
+        "remove one of the two"
+    ]
+
+
+def test_two_that_nobody_asked_for_do_not_matter(install: Install) -> None:
+    install("acme", registering('"same", handler'))
+    install("bolt", registering('"same", handler'))
+    install("cord", registering('"wanted", handler'))
+    assert load(["wanted"]).problems == []
+
+
+# Plugins that cannot be used
+
+BROKEN = {
+    "syntax": ("def (", "cannot be imported: SyntaxError: "),
+    "import": (
+        "import nowhere_to_be_found",
+        "cannot be imported: ModuleNotFoundError: No module named 'nowhere_to_be_found'",
+    ),
+    "exit": ("import sys\nsys.exit(4)", "cannot be imported: SystemExit: 4"),
+    "error of several lines": (
+        "raise ValueError('one\\ntwo')",
+        "cannot be imported: ValueError: one two",
+    ),
+    "misspelt hook": (
+        ECHO.replace("def register_handlers", "def register_handler"),
+        "implements an unknown hook 'register_handler'; did you mean 'register_handlers'?",
+    ),
+    "no such hook": (
+        "from router import hookimpl\n@hookimpl\ndef on_event(event): ...",
+        "implements an unknown hook 'on_event'; hooks are register_handlers",
+    ),
+    "wrong argument": (
+        "from router import hookimpl\n@hookimpl\ndef register_handlers(registry): ...",
+        "Plugin 'shop' for hook 'register_handlers'",
+    ),
+    "async hook": (
+        "from router import hookimpl\n@hookimpl\nasync def register_handlers(register): ...",
+        "its hook register_handlers is async def: hooks are called, not awaited",
+    ),
+    "hook raises": (
+        registering("1/0"),
+        "its hook register_handlers failed: ZeroDivisionError: division by zero",
+    ),
+    "hook exits": (registering("exit()"), "its hook register_handlers failed: SystemExit: None"),
+    "arguments missing": (registering('"echo"'), "its hook register_handlers failed: TypeError: "),
+    "no callable": (registering('"echo", 5'), "registers 'echo' with 5, which cannot be called"),
+    "nothing": (registering('"echo", None'), "registers 'echo' with None, which cannot be called"),
+    "generator": (
+        registering('"echo", gen', before="def gen(event, context): yield"),
+        "registers 'echo' with a generator, which does nothing when called: it has a yield",
+    ),
+    "async generator": (
+        registering('"echo", gen', before="async def gen(event, context): yield"),
+        "registers 'echo' with a generator, which does nothing when called: it has a yield",
+    ),
+    "empty name": (
+        registering('"", handler'),
+        "registers a handler named '': a name is a text that is not empty",
+    ),
+    "no name": (
+        registering("handler, handler"),
+        "registers a handler named <function handler at ",
+    ),
+    "twice": (registering('"echo", handler', '"echo", handler'), "registers handler 'echo' twice"),
+    "no schema": (
+        registering('"echo", handler, options={"type": "objekt"}'),
+        "the options schema of 'echo' is no JSON Schema: options.type: 'objekt' is not valid under any",
+    ),
+    "a text for a schema": (
+        registering('"echo", handler, options="object"'),
+        "the options schema of 'echo' is no JSON Schema: options: 'object' is not of type",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "message"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_plugin_that_cannot_be_used_is_one_problem_in_one_line(
+    folder: Path, source: str, message: str
+) -> None:
+    (folder / "fine.py").write_text(registering('"fine", handler'))
+    (folder / "shop.py").write_text(source)
+    found = load(["echo"], folder)
+    assert [plugin.name for plugin in found.active] == ["fine"]
+    assert list(found.handlers)[:1] == ["fine"]
+    problem = next(problem for problem in found.problems if problem.plugin == "shop")
+    assert (problem.origin, problem.message[: len(message)]) == (str(folder / "shop.py"), message)
+    assert "\n" not in str(problem)
+    assert isinstance(problem, PluginError)
+
+
+def test_a_person_can_still_interrupt_an_import(folder: Path) -> None:
+    (folder / "slow.py").write_text("raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load([], folder)
+
+
+# Handlers
+
+HANDLERS = {
+    "def": ("handler", "", False),
+    "async def": ("h", "async def h(event, context): ...", True),
+    "lambda": ("lambda event, context: None", "", False),
+    "object": ("H()", "class H:\n    def __call__(self, event, context): ...", False),
+    "async object": ("H()", "class H:\n    async def __call__(self, event, context): ...", True),
+    "method": ("H().go", "class H:\n    def go(self, event, context): ...", False),
+    "async method": ("H().go", "class H:\n    async def go(self, event, context): ...", True),
+    "async class method": (
+        "H.go",
+        "class H:\n    @classmethod\n    async def go(cls, event, context): ...",
+        True,
+    ),
+    "partial": ("functools.partial(handler)", "", False),
+    "async partial": ("functools.partial(h, x=1)", "async def h(event, context, x): ...", True),
+    "partial of a partial": (
+        "functools.partial(functools.partial(h, x=1), y=1)",
+        "async def h(event, context, x, y): ...",
+        True,
+    ),
+    "partial of an async object": (
+        "functools.partial(H())",
+        "class H:\n    async def __call__(self, event, context): ...",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("handler", "before", "is_async"), HANDLERS.values(), ids=HANDLERS.keys())
+def test_it_is_known_which_handlers_are_awaited(
+    folder: Path, handler: str, before: str, is_async: bool
+) -> None:
+    (folder / "shop.py").write_text(registering(f'"it", {handler}', before=before))
+    found = load(["it"], folder)
+    assert (found.problems, found.handlers["it"].is_async) == ([], is_async)
+
+
+def test_the_schemas_of_options_are_kept(folder: Path) -> None:
+    (folder / "shop.py").write_text(
+        registering('"strict", handler, options={"type": "object", "maxProperties": 0}', '"lax", handler')
+    )
+    assert option_schemas(load([], folder).handlers) == {
+        "strict": {"type": "object", "maxProperties": 0},
+        "lax": None,
+    }
