@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from datetime import UTC
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +75,24 @@ def line(event: Event, *, with_data: bool) -> bytes:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Append in one write, so that lines of two threads never mix, and wait for the disk."""
-    with open(path, "ab", buffering=0, opener=_private) as file:
+    """Append while nobody else does, and wait for the disk.
+
+    What an earlier write left unfinished keeps a line of its own.
+    """
+    with open(path, "a+b", buffering=0, opener=_private) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        content = content if _is_whole(file) else b"\n" + content
         written = file.write(content)
         if written != len(content):  # a disk that is nearly full takes a part of it
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        fcntl.flock(file, fcntl.LOCK_UN)  # the disk may take the lines of several threads at once
         os.fsync(file.fileno())
+
+
+def _is_whole(file: FileIO) -> bool:
+    """Return whether the last line has its end."""
+    size = file.seek(0, os.SEEK_END)
+    return size == 0 or os.pread(file.fileno(), 1, size - 1) == b"\n"
 
 
 def _private(path: str, flags: int) -> int:
