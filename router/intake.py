@@ -22,7 +22,7 @@ from router.alerts import AlertKind, Alerts
 from router.errors import InboxUnavailable, NotHandled
 from router.events import Event, EventStatus, Problem, Receipt, ReceiptStatus, Transport
 from router.inbox import Duplicate, Entry, Handled, Inbox, NewDelivery, Stored
-from router.jsontext import parse
+from router.jsontext import dump, parse
 from router.normalize import content_hash, dedup_key, normalize
 from router.routing import Route, Table
 from router.validation import Validator
@@ -232,8 +232,11 @@ def _shown_type(event: Event) -> str | None:
 def _ready_to_paste(type_: str, table: Table) -> str:
     """Return a route for ``routes.yaml`` that would take this type from now on."""
     name = _NOT_IN_A_NAME.sub("-", type_)[:_LONGEST_NAME]
-    handler = table.routes[0].handler if table.routes else "archive"
-    lines = f"name: {_quoted(name)}", f"type: {_quoted(type_)}", f"handler: {handler}"
+    lines = [f"name: {_quoted(name)}", f"type: {_quoted(type_)}"]
+    if table.routes:  # what is installed here for certain: the first route's handler, with its options
+        lines.append(f"handler: {table.routes[0].handler}")
+        if table.routes[0].options:
+            lines.append(f"options: {dump(dict(table.routes[0].options))}")
     return "  - " + "\n    ".join(lines) + "\n"
 
 

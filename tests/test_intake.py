@@ -108,7 +108,7 @@ async def test_an_unknown_type_is_kept_warned_of_and_comes_with_a_route_to_paste
     assert (event.status, event.type) == (EventStatus.UNKNOWN, "futureThing")
     assert names(records) == [("warning", "notification.unknown_type"), ("warning", "alert.raised")]
     assert yaml.safe_load(records[0]["suggested_route"]) == [
-        {"name": "futureThing", "type": "futureThing", "handler": "h"}
+        {"name": "futureThing", "type": "futureThing", "handler": "h", "options": {"colour": "red"}}
     ]
     assert (records[1]["kind"], records[1]["subject"]) == ("unknown_type", "futureThing")
     assert records[1]["notification"] == json.loads(FUTURE)

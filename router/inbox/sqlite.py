@@ -30,6 +30,7 @@ from router.inbox.sqlite_requests import (
     Dedup,
     Discover,
     Load,
+    Probe,
     Put,
     ReadChanges,
     Release,
@@ -186,6 +187,7 @@ class _Writer:
         self._lanes = lanes
         self._loop = loop
         self._kept: list[Request] = []
+        self._failed = False
         self._closing = False
         self._looked_at = 0.0
         self._data_version = self._read_data_version()
@@ -212,6 +214,9 @@ class _Writer:
                 self._closing = True
         except queue.Empty:
             pass
+        if not batch and self._failed:
+            # Whoever sends notifications only to a router that is ready would wait for one for ever.
+            batch.append(Probe())
         if self._changed_by_others():
             batch.append(ReadChanges(self._lanes))
         return batch
@@ -224,7 +229,8 @@ class _Writer:
             self._commit(batch)
         except Exception as exc:
             self._roll_back()
-            if _is_unavailable(exc):
+            self._failed = _is_unavailable(exc)
+            if self._failed:
                 self._kept = [request for request in batch if request.kept]
                 self._post(self._inbox.not_committed, [r for r in batch if not r.kept], exc)
             elif len(batch) == 1:
@@ -233,6 +239,7 @@ class _Writer:
                 for request in batch:
                     self._write([request])
         else:
+            self._failed = False
             self._post(self._inbox.committed, batch)
 
     def _commit(self, batch: Sequence[Request]) -> None:

@@ -335,6 +335,22 @@ class ReadChanges:
         pass
 
 
+class Probe:
+    """Write something that changes nothing, to learn whether the file can be written again."""
+
+    kept = False
+
+    def run(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        db.execute(f"PRAGMA user_version = {version}")
+
+    def done(self) -> None:
+        pass
+
+    def refused(self, exc: InboxUnavailable) -> None:
+        pass
+
+
 def _insert(db: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> int:
     row_id = db.execute(statement, values).lastrowid
     assert row_id is not None, "an INSERT leaves the id of its row"

@@ -253,3 +253,19 @@ async def test_what_ran_when_the_router_was_killed_is_pending_again(path: Path) 
     await after.close()
 
     assert (before, again.attempt) == ("running", 1)
+
+
+async def test_a_file_that_can_be_written_again_is_noticed_without_a_notification(path: Path) -> None:
+    inbox = SqliteInbox(path, ROUTES)
+    await inbox.open()
+    execute(path, BREAK.format("INSERT ON deliveries"))
+    with pytest.raises(InboxUnavailable):
+        await inbox.put(entry(event(1)))
+    problem_then = inbox.problem()
+
+    with fail_after(5):
+        while inbox.problem() is not None:
+            await sleep(0.01)
+
+    assert problem_then is not None
+    await inbox.close()
