@@ -39,7 +39,6 @@ class _Raised:
     last_at: datetime
     told_at: datetime
     count: int
-    untold: int = 0
 
 
 class Alerts:

@@ -108,7 +108,7 @@ def test_any_value_can_be_shown(value: object, text: str) -> None:
 
 def test_a_value_nested_too_deeply_to_show_is_named() -> None:
     value: list[Any] = []
-    for _ in range(5_000):
+    for _ in range(50_000):
         value = [value]
 
     assert dump(value) == '"[list that cannot be shown]"'

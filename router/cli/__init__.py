@@ -14,7 +14,7 @@ from router.errors import RouterError
 def main() -> None:
     """Run the command line. An expected error is told in its own words, without a traceback."""
     try:
-        app()
+        app(prog_name="router")
     except RouterError as exc:
         print(exc, file=sys.stderr)
         sys.exit(1)

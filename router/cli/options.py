@@ -25,7 +25,10 @@ def _config(context: typer.Context, value: Path) -> Path:
 ConfigOption = Annotated[
     Path,
     typer.Option(
-        "--config", callback=_config, show_default=False, help="The routes.yaml to use [env: ROUTER_CONFIG]."
+        "--config",
+        callback=_config,
+        show_default=False,
+        help="The routes.yaml to use; otherwise the one that ROUTER_CONFIG names.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Show one JSON document.")]

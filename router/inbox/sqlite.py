@@ -69,6 +69,7 @@ class SqliteInbox:
         deliver_changed: bool = False,
     ) -> None:
         self._path = path
+        self._routes = frozenset(routes)
         self._dedup = Dedup(timedelta(seconds=dedup_window), deliver_changed)
         self._lanes = Lanes(routes, load=self._load, discover=self._discover)
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -87,6 +88,7 @@ class SqliteInbox:
         except BaseException:
             self._lock.close()
             raise
+        self._tell_orphans(db)
         self._loop = asyncio.get_running_loop()
         writer = _Writer(db, self, self._requests, self._lanes, self._loop)
         self._writer = threading.Thread(target=writer.run, name="inbox-writer", daemon=True)
@@ -140,6 +142,13 @@ class SqliteInbox:
     def problem(self) -> str | None:
         """See `Inbox.problem`."""
         return self._problem
+
+    def _tell_orphans(self, db: sqlite3.Connection) -> None:
+        """Warn of deliveries that wait for a route that is gone: they stay until it is back or discarded."""
+        waiting = db.execute("SELECT route, count(*) FROM deliveries WHERE status = 'pending' GROUP BY route")
+        for route, count in waiting.fetchall():
+            if route not in self._routes:
+                _log.warning("inbox.route_gone", route=route, waiting=count)
 
     def _load(self, route: str, lane: str) -> None:
         self._requests.put(Load(route, lane, self._lanes))

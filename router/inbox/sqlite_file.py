@@ -49,7 +49,11 @@ def connect(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=64,
     )
-    db.execute("PRAGMA synchronous = FULL")
+    try:
+        db.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -84,14 +88,12 @@ def open_existing(path: Path) -> sqlite3.Connection:
         raise InboxUnavailable(f"there is no inbox at {path}: 'router serve' makes it when it first runs")
     with unavailable(path):
         db = connect(path)
-        found, latest = _version(db), len(_migrations())
-    if found != latest:
-        db.close()
-        raise InboxUnavailable(
-            f"inbox {path} has tables of version {found}, this router uses {latest}: "
-            "run the commands of the router that serves it"
-        )
-    return db
+        try:
+            _require_version(db, path)
+        except BaseException:
+            db.close()
+            raise
+        return db
 
 
 def lock(path: Path) -> TextIO:
@@ -129,6 +131,15 @@ def _migrations() -> list[str]:
 def _version(db: sqlite3.Connection) -> int:
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     return version
+
+
+def _require_version(db: sqlite3.Connection, path: Path) -> None:
+    found, latest = _version(db), len(_migrations())
+    if found != latest:
+        raise InboxUnavailable(
+            f"inbox {path} has tables of version {found}, this router uses {latest}: "
+            "run the commands of the router that serves it"
+        )
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:

@@ -269,3 +269,17 @@ async def test_a_file_that_can_be_written_again_is_noticed_without_a_notificatio
 
     assert problem_then is not None
     await inbox.close()
+
+
+async def test_deliveries_of_a_route_that_is_gone_are_told_at_start(path: Path) -> None:
+    before = SqliteInbox(path, {"gone": 1})
+    await before.open()
+    await before.put(entry(event(1), "gone"))
+    await before.close()
+
+    with structlog.testing.capture_logs() as records:
+        after = SqliteInbox(path, ROUTES)
+        await after.open()
+        await after.close()
+
+    assert records == [{"event": "inbox.route_gone", "log_level": "warning", "route": "gone", "waiting": 1}]

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from router_archive import OPTIONS, append, archive
+from router_archive import OPTIONS, append, archive, line
 
-from router import Context, Delivery, Event, samples
+from router import Context, Delivery, Event, plugins, samples
 from router.events import Transport
 from router.normalize import normalize
 
@@ -47,6 +50,16 @@ def test_an_event_becomes_one_line_of_its_day(tmp_path: Path) -> None:
         }
     ]
     assert "Привет" in lines[0]
+
+
+@pytest.mark.parametrize("text", ["a\nb\r\n", "👋", "a\0b", "\u2028\x85", '"\\'], ids=ascii)
+def test_whatever_a_text_holds_it_stays_in_its_line(text: str) -> None:
+    data = {"typeWebhook": "new", "text": text}
+    content = line(
+        normalize(data, id="e1", received_at=datetime.now(UTC), transport=Transport.WEBHOOK), with_data=True
+    )
+
+    assert (content.count(b"\n"), content[-1:], json.loads(content)["data"]) == (1, b"\n", data)
 
 
 def test_the_day_is_that_of_utc(tmp_path: Path) -> None:
@@ -93,6 +106,36 @@ def test_a_full_disk_fails_the_attempt() -> None:
         append(Path("/dev/full"), b"{}\n")
 
 
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size: the kernel then takes a part, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_line_that_fits_in_part_fails_the_attempt(tmp_path: Path) -> None:
+    with room_for(10), pytest.raises(OSError, match="No space left"):
+        append(tmp_path / "day.jsonl", b"x" * 20 + b"\n")
+
+    assert (tmp_path / "day.jsonl").read_bytes() == b"x" * 10
+
+
+def test_behind_a_part_of_a_line_the_next_ones_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    append(path, b"first\n")
+    with room_for(9), pytest.raises(OSError, match="No space left"):
+        append(path, b"second\n")
+
+    append(path, b"second\n")
+    append(path, b"third\n")
+
+    assert path.read_bytes() == b"first\nsec\nsecond\nthird\n"
+
+
 def test_a_folder_that_cannot_be_made_fails_the_attempt(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
@@ -129,3 +172,10 @@ def test_what_was_written_is_on_the_disk_before_the_delivery_is_done(
     append(tmp_path / "day.jsonl", b"{}\n")
 
     assert synced == [3]
+
+
+def test_it_is_found_by_its_name() -> None:
+    found = plugins.load(["archive"])
+
+    handler = found.handlers["archive"]
+    assert (found.problems, handler.call, handler.is_async, handler.options) == ([], archive, False, OPTIONS)
