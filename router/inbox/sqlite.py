@@ -240,7 +240,7 @@ class _Writer:
             self._roll_back()
             self._failed = _is_unavailable(exc)
             if self._failed:
-                self._kept = [request for request in batch if request.kept]
+                self._kept += [request for request in batch if request.kept]
                 self._post(self._inbox.not_committed, [r for r in batch if not r.kept], exc)
             elif len(batch) == 1:
                 self._post(self._inbox.rejected, batch[0], exc)

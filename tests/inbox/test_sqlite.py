@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -283,3 +284,38 @@ async def test_deliveries_of_a_route_that_is_gone_are_told_at_start(path: Path) 
         await after.close()
 
     assert records == [{"event": "inbox.route_gone", "log_level": "warning", "route": "gone", "waiting": 1}]
+
+
+async def test_outcomes_that_share_a_batch_with_a_request_that_cannot_be_stored_are_all_kept(
+    path: Path,
+) -> None:
+    inbox = SqliteInbox(path, ROUTES)
+    await inbox.open()
+    for number, chat in [(1, "a"), (2, "b")]:
+        await inbox.put(entry(event(number, chat=chat)))
+    claims = [await claim(inbox), await claim(inbox)]
+    too_large = entry(event(3))
+    object.__setattr__(too_large.event, "instance", 2**70)
+    execute(path, BREAK.format("UPDATE ON deliveries"))
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # the writer waits, and the next requests gather
+        first = asyncio.ensure_future(inbox.put(entry(event(4), "nowhere")))
+        with fail_after(5):
+            await sleep(0)  # it is asked for
+            while not inbox._requests.empty():
+                await sleep(0.01)
+        rejected = asyncio.ensure_future(inbox.put(too_large))
+        await sleep(0)
+        for claimed in claims:
+            inbox.settle(claimed, Dead("no", failed()))
+        other.execute("COMMIT")
+    with structlog.testing.capture_logs(), pytest.raises(InboxUnavailable):
+        await rejected
+    execute(path, MEND)
+    await first
+    await inbox.put(entry(event(5), "nowhere"))
+    await inbox.close()
+
+    with ledger_of(path) as ledger:
+        assert [ledger.delivery(claimed.id).status for claimed in claims] == ["dead", "dead"]
