@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import anyio.lowlevel
 import pytest
 import structlog
 from anyio import fail_after, sleep
@@ -302,11 +303,11 @@ async def test_outcomes_that_share_a_batch_with_a_request_that_cannot_be_stored_
         other.execute("BEGIN IMMEDIATE")  # the writer waits, and the next requests gather
         first = asyncio.ensure_future(inbox.put(entry(event(4), "nowhere")))
         with fail_after(5):
-            await sleep(0)  # it is asked for
+            await anyio.lowlevel.checkpoint()  # it is asked for
             while not inbox._requests.empty():
                 await sleep(0.01)
         rejected = asyncio.ensure_future(inbox.put(too_large))
-        await sleep(0)
+        await anyio.lowlevel.checkpoint()
         for claimed in claims:
             inbox.settle(claimed, Dead("no", failed()))
         other.execute("COMMIT")
