@@ -132,7 +132,13 @@ def make_inbox(config: Config) -> Inbox:
     if config.inbox.kind is InboxKind.MEMORY:
         return MemoryInbox(routes, dedup_window=window, deliver_changed=deliver_changed)
     assert config.inbox.path is not None, "an inbox in SQLite has a path"
-    return SqliteInbox(config.inbox.path, routes, dedup_window=window, deliver_changed=deliver_changed)
+    return SqliteInbox(
+        config.inbox.path,
+        routes,
+        dedup_window=window,
+        deliver_changed=deliver_changed,
+        retention=config.inbox.retention,
+    )
 
 
 def _targets(config: Config, handlers: Mapping[str, RegisteredHandler]) -> dict[str, Target]:

@@ -7,12 +7,12 @@ be written raises.
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
+from random import getrandbits
 from typing import Any, NoReturn
 
 import structlog
@@ -115,6 +115,8 @@ class Intake:
             receipt = self._duplicate(entry, result)
         else:
             receipt = Receipt(ReceiptStatus.ACCEPTED, event.id)
+            if result.changed is not None:
+                self._report_changed(entry, result.changed)
             _log.info("notification.accepted", routes=[route.name for route in routes], **_facts(event, body))
             if not self._is_known(event):  # only a route for all types took it
                 self._report_unknown(event, body)
@@ -181,14 +183,15 @@ class Intake:
 
     def _duplicate(self, entry: Entry, result: Duplicate) -> Receipt:
         if result.changed:
-            _log.info(
-                "notification.changed", first_event_id=result.event_id, **_facts(entry.event, entry.body)
-            )
+            self._report_changed(entry, result.event_id)
         else:
             _log.debug(
                 "notification.duplicate", first_event_id=result.event_id, **_facts(entry.event, entry.body)
             )
         return Receipt(ReceiptStatus.DUPLICATE, result.event_id)
+
+    def _report_changed(self, entry: Entry, first_event_id: str) -> None:
+        _log.info("notification.changed", first_event_id=first_event_id, **_facts(entry.event, entry.body))
 
     def _cannot_store(self, entry: Entry, exc: InboxUnavailable) -> NoReturn:
         _log.error("inbox.unavailable", error=str(exc), **_facts(entry.event, entry.body))
@@ -209,10 +212,9 @@ class Intake:
 
 def _new_id() -> str:
     """Return a UUID of version 7 (RFC 9562, section 5.7): ids sort by the time they were made."""
-    random = int.from_bytes(os.urandom(10))
-    high = (time.time_ns() // 1_000_000) << 16 | 0x7000 | random >> 68
-    low = 0x8000_0000_0000_0000 | random & 0x3FFF_FFFF_FFFF_FFFF
-    text = f"{high:016x}{low:016x}"
+    milliseconds = time.time_ns() // 1_000_000
+    number = milliseconds << 80 | 0x7 << 76 | getrandbits(12) << 64 | 0b10 << 62 | getrandbits(62)
+    text = f"{number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 

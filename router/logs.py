@@ -6,14 +6,16 @@ delivery. Secrets are taken out of the finished line, whoever wrote it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
 from textwrap import indent
+from threading import get_ident
 from typing import Any, BinaryIO
 
 import orjson
@@ -31,26 +33,28 @@ _Fields = MutableMapping[str, Any]
 _PLAIN = re.compile(r"[\w.@:/+-]+")
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 _NO_COLOUR = "\x1b[0m"
+#: Lines of these methods may be written with the next ones, unless a handler wrote them.
+_MAY_WAIT = frozenset({"debug", "info"})
 
 
 def configure(
     settings: LoggingSettings, redact: Redactor, stream: BinaryIO | None = None, *, cache: bool = False
-) -> None:
-    """Send all log lines of this process to one stream.
+) -> Lines:
+    """Send all log lines of this process to one stream; return what writes them.
 
     Args:
         settings: Level, format, and how much of a notification is shown.
         redact: Takes secrets out of each line.
-        stream: Where lines go, one write each; standard error when left out.
+        stream: Where lines go; standard error when left out.
         cache: Let loggers remember this configuration: faster, and final for the process.
     """
     stream = stream or sys.stderr.buffer
     renderer = _Renderer(settings, redact, colours=stream.isatty())
-    lines = _Lines(stream)
+    lines = Lines(stream)
     level = logging.getLevelNamesMapping()[settings.level]
     structlog.configure(
-        processors=[renderer.from_structlog],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[],
+        wrapper_class=_bound_logger(level, renderer),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=cache,
     )
@@ -58,20 +62,60 @@ def configure(
     root.handlers = [_Handler(renderer, lines)]
     root.setLevel(max(level, logging.INFO))
     logging.captureWarnings(capture=True)
+    return lines
 
 
-class _Lines:
-    """Writes lines, each whole and at once. A log that cannot be written stops nobody's work."""
+class Lines:
+    """Writes lines, each whole. A log that cannot be written stops nobody's work."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._waiting: list[bytes] = []
 
-    def write(self, line: bytes) -> None:
+    def write(self, line: bytes, *, may_wait: bool = False) -> None:
+        """Write a line at once; one that may wait goes with the others of this turn of the loop."""
+        if self._loop is None or get_ident() != self._thread:
+            self._put_out(line)
+            return
+        self._waiting.append(line)
+        if not may_wait:
+            self._flush()
+        elif len(self._waiting) == 1:
+            self._loop.call_soon(self._flush)
+
+    @contextlib.contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Let lines wait for the others of a turn of the running loop, until the block ends."""
+        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
+        try:
+            yield
+        finally:
+            self._loop = None
+            self._flush()
+
+    def _flush(self) -> None:
+        lines, self._waiting = self._waiting, []
+        if lines:
+            self._put_out(b"".join(lines))
+
+    def _put_out(self, lines: bytes) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(line)
+            self._stream.write(lines)
             self._stream.flush()
 
-    debug = info = warning = error = critical = write
+
+def _bound_logger(level: int, renderer: _Renderer) -> type[structlog.typing.FilteringBoundLogger]:
+    """Return structlog's logger for a level, without a chain of processors: the renderer does it all."""
+
+    class BoundLogger(structlog.make_filtering_bound_logger(level)):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: Any = None, **fields: Any) -> None:
+            line = renderer.from_structlog(method_name, event, {**self._context, **fields})
+            may_wait = method_name in _MAY_WAIT and current_delivery.get() is None
+            self._logger.write(line, may_wait=may_wait)
+
+    return BoundLogger
 
 
 class _Renderer:
@@ -82,16 +126,16 @@ class _Renderer:
         self._hide = _HIDING[settings.notification]
         self._render = _json_line if settings.format == "json" else _ConsoleLine(colours=colours)
 
-    def from_structlog(self, _: Any, method: str, fields: _Fields) -> bytes:
-        """Render a record of structlog: the last, and only, processor."""
+    def from_structlog(self, method: str, event: Any, fields: _Fields) -> bytes:
+        """Render a record of structlog."""
         exc_info = fields.pop("exc_info", None)
         if exc_info:
             fields["exception"] = _exception(exc_info)
-        return self.line(method.upper(), fields.pop("event", None), fields)
+        return self.line(method.upper(), event, fields)
 
     def line(self, level: str, event: Any, fields: _Fields) -> bytes:
         """Return the finished line."""
-        timestamp = _now()
+        timestamp = datetime.now(UTC)
         record: _Fields = {"timestamp": timestamp, "level": level, "event": event}
         delivery = current_delivery.get()
         if delivery is not None:
@@ -106,13 +150,13 @@ class _Renderer:
             record["exception"] = self._redact(exception)
         if self._hide is not None:
             self._hide(record)
-        return self._redact(self._render(record)).encode("utf-8", "backslashreplace") + b"\n"
+        return self._redact.in_bytes(self._render(record))
 
 
 class _Handler(logging.Handler):
     """Takes records of the standard library's logging."""
 
-    def __init__(self, renderer: _Renderer, lines: _Lines) -> None:
+    def __init__(self, renderer: _Renderer, lines: Lines) -> None:
         super().__init__()
         self._renderer = renderer
         self._lines = lines
@@ -163,10 +207,6 @@ _HIDING: dict[str, Callable[[_Fields], None] | None] = {"full": None, "masked": 
 # Rendering
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
-
-
 def _exception(exc_info: Any) -> str:
     if isinstance(exc_info, BaseException):
         return "".join(traceback.format_exception(exc_info))
@@ -175,11 +215,17 @@ def _exception(exc_info: Any) -> str:
     return traceback.format_exc()
 
 
-def _json_line(record: _Fields) -> str:
+def _json_line(record: _Fields) -> bytes:
     try:
-        return orjson.dumps(record, default=str).decode()
+        return orjson.dumps(record, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:  # one of its values is odd: the others are shown all the same
-        return "{" + ",".join(f"{dump(str(name))}:{dump(value)}" for name, value in record.items()) + "}"
+        record["timestamp"] = _iso(record["timestamp"])
+        pairs = ",".join(f"{dump(str(name))}:{dump(value)}" for name, value in record.items())
+        return f"{{{pairs}}}\n".encode("utf-8", "backslashreplace")
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class _ConsoleLine:
@@ -188,14 +234,15 @@ class _ConsoleLine:
     def __init__(self, *, colours: bool) -> None:
         self._colours = _COLOURS if colours else {}
 
-    def __call__(self, record: _Fields) -> str:
+    def __call__(self, record: _Fields) -> bytes:
         timestamp, level, event = record.pop("timestamp"), record.pop("level"), record.pop("event")
         exception = record.pop("exception", None)
         colour = self._colours.get(level)
-        head = f"{timestamp} {colour}{level:<8}{_NO_COLOUR}" if colour else f"{timestamp} {level:<8}"
+        level = f"{colour}{level:<8}{_NO_COLOUR}" if colour else f"{level:<8}"
         pairs = [f"{_value(name)}={_value(value)}" for name, value in record.items() if value is not None]
         trail = f"\n{indent(_text(exception), '    ')}" if exception else ""
-        return " ".join([head, _printable(event), *pairs]) + trail
+        line = " ".join([_iso(timestamp), level, _printable(event), *pairs])
+        return f"{line}{trail}\n".encode("utf-8", "backslashreplace")
 
 
 def _value(value: Any) -> str:

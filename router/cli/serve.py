@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -34,6 +35,8 @@ _BACKLOG = 2048
 _CONNECTION_GRACE = 5
 #: Longer than a proxy in front keeps its connections (nginx: 60 s), so that it never uses a closed one.
 _KEEP_ALIVE = 65
+#: New objects after which Python looks for cyclic garbage.
+_COLLECT_AFTER = 50_000
 
 
 def serve(
@@ -45,13 +48,15 @@ def serve(
 ) -> None:
     """Run the router until it is told to stop (SIGTERM, Ctrl-C)."""
     loaded = load(config, os.environ)
-    logs.configure(loaded.config.logging, Redactor(loaded.config.secrets), sys.stdout.buffer, cache=True)
+    lines = logs.configure(
+        loaded.config.logging, Redactor(loaded.config.secrets), sys.stdout.buffer, cache=True
+    )
     try:
         with _listen(host, port) as listener:
             app = build(loaded)
             server = _server(app)
             with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-                runner.run(_run(app, server, listener, loaded.config))
+                runner.run(_run(app, server, listener, loaded.config, lines))
     except (CannotListen, InboxInUse, InboxUnavailable) as exc:
         print(exc, file=sys.stderr)
         raise typer.Exit(_COULD_NOT_START) from None
@@ -96,10 +101,25 @@ def _server(app: Starlette) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-async def _run(app: Starlette, server: uvicorn.Server, listener: socket.socket, config: Config) -> None:
+async def _run(
+    app: Starlette, server: uvicorn.Server, listener: socket.socket, config: Config, lines: logs.Lines
+) -> None:
     # Once stopped, uvicorn raises the signals it caught again: coming back to this handler they do nothing.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
+    _spare_the_collector()
+    with lines.gathered():
+        await _serve(app, server, listener, config)
+
+
+def _spare_the_collector() -> None:
+    """Look for cyclic garbage less often, and not among what stays: a tenth of the work under load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 50)
+
+
+async def _serve(app: Starlette, server: uvicorn.Server, listener: socket.socket, config: Config) -> None:
     async with app.router.lifespan_context(app):
         host, port = listener.getsockname()[:2]
         _log.info(

@@ -52,6 +52,8 @@ class Stored:
 
     #: For an awaited entry.
     handled: Handled | None = None
+    #: Id of the event that was seen with the same key and other content, if there is one.
+    changed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Duplicate:
     handled: Handled | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Claim:
     """A delivery that may run now: the first of its lane, and nothing else of its lane runs."""
 
@@ -76,11 +78,11 @@ class Claim:
     lane: str
     event: Event
     #: Which attempt this is, from 1, over the whole life of the delivery.
-    attempt: int
+    attempt: int = 1
     #: The same, but counted from the last time a person retried it: what the retry policy counts.
-    round_attempt: int
+    round_attempt: int = 1
     #: When the first attempt of this round failed: how long the delivery holds up its lane.
-    blocked_since: datetime | None
+    blocked_since: datetime | None = None
 
 
 class AttemptOutcome(StrEnum):
@@ -96,6 +98,8 @@ class AttemptOutcome(StrEnum):
     TIMEOUT = "timeout"
     #: It raised anything else.
     ERROR = "error"
+    #: The process ended while it ran.
+    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,9 @@ class Lanes:
         self._held: list[tuple[float, int, _Lane]] = []
         self._holds = 0
         self._claimers: deque[asyncio.Future[None]] = deque()
+        #: A claimer was woken and has not looked yet; it wakes the next one if there is more to take.
+        self._is_one_awake = False
+        self._running_loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._paused = False
@@ -166,14 +169,18 @@ class Lanes:
         while not self._stopped:
             claim = self.claim_nowait()
             if claim is not None:
+                self._wake()
                 return claim
-            claimer = asyncio.get_running_loop().create_future()
+            claimer: asyncio.Future[None] = self._loop.create_future()
             self._claimers.append(claimer)
             try:
                 await claimer
             except asyncio.CancelledError:
-                self._wake()  # whatever woke this one is for another
+                if claimer.done():  # what woke this one is for another
+                    self._is_one_awake = False
+                    self._wake()
                 raise
+            self._is_one_awake = False
         return None
 
     def claim_nowait(self) -> Claim | None:
@@ -211,7 +218,7 @@ class Lanes:
     def resume(self) -> None:
         """Hand out claims again."""
         self._paused = False
-        self._wake_all()
+        self._wake()
 
     def stop(self) -> None:
         """Hand out no claims any more."""
@@ -255,8 +262,7 @@ class Lanes:
         if not route.queued and route.ready and route.running + route.loading < route.concurrency:
             route.queued = True
             self._turns.append(route)
-        if self._turns:
-            self._wake()
+        self._wake()
 
     def _free(self, claim: Claim) -> _Lane:
         lane = self._routes[claim.route].lanes[claim.lane]
@@ -283,10 +289,10 @@ class Lanes:
             self._timer.cancel()
             self._timer = None
         if self._held and not self._stopped:
-            self._timer = asyncio.get_running_loop().call_at(self._held[0][0], self._let_go)
+            self._timer = self._loop.call_at(self._held[0][0], self._let_go)
 
     def _let_go(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         while self._held and self._held[0][0] <= now:
             due, _, lane = heapq.heappop(self._held)
             if lane.due == due:
@@ -308,12 +314,25 @@ class Lanes:
     # Claimers that wait
 
     def _wake(self) -> None:
-        while self._claimers:
+        """Wake one claimer if there is something to take; that one wakes the next."""
+        if self._turns and not self._is_one_awake and not self._paused:
+            self._wake_next()
+
+    def _wake_next(self) -> None:
+        while self._claimers and not self._is_one_awake:
             claimer = self._claimers.popleft()
             if not claimer.done():
                 claimer.set_result(None)
-                return
+                self._is_one_awake = True
 
     def _wake_all(self) -> None:
         while self._claimers:
-            self._wake()
+            self._is_one_awake = False
+            self._wake_next()
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop; asking for it is a system call on Python 3.11."""
+        if self._running_loop is None:
+            self._running_loop = asyncio.get_running_loop()
+        return self._running_loop

@@ -118,7 +118,8 @@ class MemoryInbox:
                 key = f"{key} {content_hash(entry.event.data)}"
                 again = self._seen(key, entry)
                 if again is None:
-                    return self._store(key, entry)
+                    seen.changed += 1
+                    return replace(self._store(key, entry), changed=seen.entry.event.id)
                 seen, changed = again, False
             seen.duplicates += not changed
             seen.changed += changed
@@ -194,9 +195,6 @@ class MemoryInbox:
                 route=new.route,
                 lane=new.lane,
                 event=entry.event,
-                attempt=1,
-                round_attempt=1,
-                blocked_since=None,
             )
             self._deliveries[claim.id] = delivery = _Delivery(claim)
             stored.deliveries.append(delivery)

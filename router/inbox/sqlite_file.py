@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -70,8 +70,6 @@ def create(path: Path) -> sqlite3.Connection:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             _migrate(db, path)
-            # Whoever ran them is gone: only one router runs on a file.
-            db.execute("UPDATE deliveries SET status = 'pending' WHERE status = 'running'")
         except BaseException:
             db.close()
             raise
@@ -117,9 +115,15 @@ def lock(path: Path) -> TextIO:
             f"another router (process {holder}) runs on inbox {path}: stop it, or give this one an "
             "inbox.url of its own"
         ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    try:
+        with unavailable(path):
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+    except InboxUnavailable:
+        with suppress(OSError):  # what could not be flushed is tried again
+            file.close()
+        raise
     return file
 
 

@@ -237,13 +237,16 @@ async def test_a_key_is_free_again_after_the_window(make: Make) -> None:
 
 
 async def test_a_changed_duplicate_is_delivered_once_if_asked_for(make: Make) -> None:
-    inbox, _, _ = await make(deliver_changed=True)
+    inbox, ledger, _ = await make(deliver_changed=True)
     await inbox.put(entry(event(1, text="short"), key="k"))
 
     changed = event(2, text="with more data")
     results = [await inbox.put(entry(changed, key="k")), await inbox.put(entry(changed, key="k"))]
 
-    assert results == [Stored(), Duplicate("00000002", changed=False)]
+    assert results == [Stored(changed="00000001"), Duplicate("00000002", changed=False)]
+    first, second = ledger.event("00000001"), ledger.event("00000002")
+    assert (first.duplicates, first.changed) == (0, 1)
+    assert (second.duplicates, second.changed) == (1, 0)
 
 
 async def test_waiting_claims_end_when_no_more_are_handed_out(make: Make) -> None:

@@ -17,7 +17,7 @@ from anyio import fail_after, sleep
 
 from router.errors import InboxInUse, InboxUnavailable
 from router.events import DeliveryStatus
-from router.inbox import Dead, DeliveryFilter, Done, Retry, Stored
+from router.inbox import AttemptOutcome, Dead, DeliveryFilter, Done, Retry, Stored
 from router.inbox.sqlite import SqliteInbox
 from router.inbox.sqlite_file import create, open_existing
 from router.inbox.sqlite_ledger import SqliteLedger
@@ -240,7 +240,7 @@ async def test_what_an_operator_changes_is_taken_up_while_the_router_runs(path: 
     await inbox.close()
 
 
-async def test_what_ran_when_the_router_was_killed_is_pending_again(path: Path) -> None:
+async def test_what_ran_when_the_router_was_killed_has_had_an_attempt(path: Path) -> None:
     inbox = SqliteInbox(path, ROUTES)
     await inbox.open()
     await inbox.put(entry(event(1)))
@@ -254,7 +254,10 @@ async def test_what_ran_when_the_router_was_killed_is_pending_again(path: Path) 
     again = await claim(after)
     await after.close()
 
-    assert (before, again.attempt) == ("running", 1)
+    assert (before, again.attempt, again.round_attempt) == ("running", 2, 2)
+    with ledger_of(path) as ledger:
+        history = ledger.delivery(1).history
+    assert [(a.number, a.outcome) for a in history] == [(1, AttemptOutcome.INTERRUPTED)]
 
 
 async def test_a_file_that_can_be_written_again_is_noticed_without_a_notification(path: Path) -> None:
@@ -303,9 +306,8 @@ async def test_outcomes_that_share_a_batch_with_a_request_that_cannot_be_stored_
         other.execute("BEGIN IMMEDIATE")  # the writer waits, and the next requests gather
         first = asyncio.ensure_future(inbox.put(entry(event(4), "nowhere")))
         with fail_after(5):
-            await anyio.lowlevel.checkpoint()  # it is asked for
-            while not inbox._requests.empty():
-                await sleep(0.01)
+            while not inbox._is_writing:
+                await anyio.lowlevel.checkpoint()
         rejected = asyncio.ensure_future(inbox.put(too_large))
         await anyio.lowlevel.checkpoint()
         for claimed in claims:

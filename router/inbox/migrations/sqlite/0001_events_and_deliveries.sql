@@ -1,9 +1,9 @@
 -- Times are UTC, in microseconds since 1970.
 
 CREATE TABLE events (
-    seq         INTEGER PRIMARY KEY,
+    seq         INTEGER PRIMARY KEY,        -- ascends in order of arrival
     id          TEXT    NOT NULL UNIQUE,
-    key         TEXT    UNIQUE,             -- dedup key; NULL once the dedup window is over
+    key         BLOB    UNIQUE,             -- hash of the dedup key; NULL once the dedup window is over
     type        TEXT,
     instance    INTEGER,
     chat        TEXT,
@@ -26,6 +26,7 @@ CREATE TABLE deliveries (
     round_attempts INTEGER NOT NULL DEFAULT 0,  -- attempts since a person last retried it
     blocked_since  INTEGER,
     due_at         INTEGER,
+    running_since  INTEGER,                 -- when the attempt that is shown as running began
     started_at     INTEGER,                 -- of the attempt that is done
     duration       REAL,                    -- of the attempt that is done, in seconds
     plugin         TEXT,                    -- of the attempt that is done
@@ -58,3 +59,10 @@ CREATE TABLE changes (
     route TEXT NOT NULL,
     lane  TEXT NOT NULL
 );
+
+-- One row: how often a router was started on the file, and whether the last one stopped in good order.
+CREATE TABLE runs (
+    started       INTEGER NOT NULL,
+    ended_cleanly INTEGER NOT NULL
+);
+INSERT INTO runs (started, ended_cleanly) VALUES (0, TRUE);

@@ -1,0 +1,61 @@
+"""Removing old events, a few at a time: the file stops growing and nobody waits for it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+from router.inbox.sqlite_file import to_micros
+
+#: Events that are looked at in one step.
+_STEP = 100
+#: Pause after a step while there is more to look at, and when there is not, in seconds.
+_SOON, _LATER = 0.02, 60.0
+
+_PAGE = "SELECT seq, received_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+# The last event and the last delivery stay: their numbers must not be given again.
+_FINISHED = """
+SELECT e.seq FROM events e JOIN json_each(?) old ON e.seq = old.value
+WHERE e.seq < (SELECT max(seq) FROM events) AND NOT EXISTS (
+    SELECT 1 FROM deliveries d WHERE d.event = e.seq AND (
+        d.status NOT IN ('done', 'discarded') OR d.id = (SELECT max(id) FROM deliveries)))"""
+_DELETE_ATTEMPTS = """
+DELETE FROM attempts WHERE delivery IN (
+    SELECT d.id FROM json_each(?) old JOIN deliveries d ON d.event = old.value)"""
+_DELETE_DELIVERIES = "DELETE FROM deliveries WHERE event IN (SELECT value FROM json_each(?))"
+_DELETE_EVENTS = "DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?))"
+
+
+class Retention:
+    """Removes events whose time is over and whose deliveries are all done or discarded.
+
+    Args:
+        seconds: How long an event is kept.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._kept = timedelta(seconds=seconds)
+        self._cursor = 0
+        #: Seconds until `step` should be called again.
+        self.pause = _SOON
+
+    def step(self, db: sqlite3.Connection) -> None:
+        """Look at the next few events and remove those that may go, in a transaction of its own."""
+        oldest_kept = to_micros(datetime.now(UTC) - self._kept)
+        page = db.execute(_PAGE, (self._cursor, _STEP)).fetchall()
+        old = [seq for seq, received_at in page if received_at < oldest_kept]
+        if old:
+            self._remove(db, old)
+            self._cursor = page[-1][0]
+            self.pause = _SOON
+        else:  # from here on all are new; what was passed over, since it was unfinished, is looked at again
+            self._cursor = 0
+            self.pause = _LATER
+
+    def _remove(self, db: sqlite3.Connection, old: list[int]) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        finished = [seq for (seq,) in db.execute(_FINISHED, (json.dumps(old),))]
+        for statement in (_DELETE_ATTEMPTS, _DELETE_DELIVERIES, _DELETE_EVENTS):
+            db.execute(statement, (json.dumps(finished),))
+        db.execute("COMMIT")

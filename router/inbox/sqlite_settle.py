@@ -1,0 +1,86 @@
+"""Recording how attempts ended."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from router.errors import InboxUnavailable
+from router.inbox import Attempt, Claim, Done, Outcome, Retry
+from router.inbox.sqlite_file import to_micros
+from router.inbox.sqlite_many import Row, execute_many
+
+_SETTLE_DONE = """
+UPDATE deliveries SET status = 'done', attempts = new.column2, started_at = new.column3,
+    duration = new.column4, plugin = new.column5, settled_at = new.column6, due_at = NULL, error = NULL
+FROM (VALUES ROWS) AS new
+WHERE deliveries.id = new.column1 AND status IN ('pending', 'running')"""
+_SETTLE_RETRY = """
+UPDATE deliveries SET status = 'pending', attempts = ?, round_attempts = ?, due_at = ?, error = ?,
+    blocked_since = coalesce(blocked_since, ?)
+WHERE id = ? AND status IN ('pending', 'running')"""
+_SETTLE_DEAD = """
+UPDATE deliveries SET status = 'dead', attempts = ?, settled_at = ?, due_at = NULL, error = ?
+WHERE id = ? AND status IN ('pending', 'running')"""
+_INSERT_ATTEMPT = """
+INSERT OR REPLACE INTO attempts (delivery, number, started_at, duration, outcome, error, traceback, plugin)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+class Settle:
+    """A request to record how one attempt ended."""
+
+    kept = True
+
+    def __init__(self, claim: Claim, outcome: Outcome) -> None:
+        self.claim = claim
+        self.outcome = outcome
+        self.at = to_micros(datetime.now(UTC))
+
+    def done(self) -> None:
+        """Nobody waits for it."""
+
+    def refused(self, exc: InboxUnavailable) -> None:
+        """Nobody waits for it."""
+
+
+def settle(db: sqlite3.Connection, settles: Sequence[Settle]) -> None:
+    """Record all outcomes: in the writer, inside a transaction that others share."""
+    done: list[Row] = []
+    for one in settles:
+        if isinstance(one.outcome, Done):
+            done.append(_done_row(one.claim, one.outcome.attempt, one.at))
+        else:
+            _settle_failed(db, one)
+    execute_many(db, _SETTLE_DONE, done)
+
+
+def _settle_failed(db: sqlite3.Connection, one: Settle) -> None:
+    claim, outcome, attempt = one.claim, one.outcome, one.outcome.attempt
+    if isinstance(outcome, Retry):
+        number, error, due_at = outcome.attempt.number, outcome.attempt.error, to_micros(outcome.due_at)
+        db.execute(_SETTLE_RETRY, (number, claim.round_attempt, due_at, error, one.at, claim.id))
+    elif not isinstance(outcome, Done):
+        number = attempt.number if attempt else claim.attempt - 1
+        db.execute(_SETTLE_DEAD, (number, one.at, outcome.reason, claim.id))
+    if attempt is not None:
+        db.execute(_INSERT_ATTEMPT, _attempt_row(claim.id, attempt))
+
+
+def _done_row(claim: Claim, attempt: Attempt, settled_at: int) -> Row:
+    started_at = to_micros(attempt.started_at)
+    return claim.id, attempt.number, started_at, attempt.duration, attempt.plugin, settled_at
+
+
+def _attempt_row(delivery_id: int, attempt: Attempt) -> Row:
+    return (
+        delivery_id,
+        attempt.number,
+        to_micros(attempt.started_at),
+        attempt.duration,
+        attempt.outcome.value,
+        attempt.error,
+        attempt.traceback,
+        attempt.plugin,
+    )
