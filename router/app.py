@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from anyio import create_task_group
@@ -128,17 +129,19 @@ def build(loaded: Loaded) -> Starlette:
 def make_inbox(config: Config) -> Inbox:
     """Return the inbox that ``inbox.url`` names, not yet opened."""
     routes = {route.name: route.concurrency for route in config.routes}
-    window, deliver_changed = config.dedup.window, config.dedup.changed is ChangedPolicy.DELIVER
-    if config.inbox.kind is InboxKind.MEMORY:
-        return MemoryInbox(routes, dedup_window=window, deliver_changed=deliver_changed)
-    assert config.inbox.path is not None, "an inbox in SQLite has a path"
-    return SqliteInbox(
-        config.inbox.path,
-        routes,
-        dedup_window=window,
-        deliver_changed=deliver_changed,
-        retention=config.inbox.retention,
-    )
+    inbox = config.inbox
+    if inbox.kind is InboxKind.MEMORY:
+        return MemoryInbox(routes, **_bounds(config))
+    assert inbox.path is not None, "an inbox in SQLite has a path"
+    return SqliteInbox(inbox.path, routes, retention=inbox.retention, **_bounds(config))
+
+
+def _bounds(config: Config) -> dict[str, Any]:
+    return {
+        "concurrency": config.delivery.concurrency,
+        "dedup_window": config.dedup.window,
+        "deliver_changed": config.dedup.changed is ChangedPolicy.DELIVER,
+    }
 
 
 def _targets(config: Config, handlers: Mapping[str, RegisteredHandler]) -> dict[str, Target]:

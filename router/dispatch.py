@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import random
 from time import perf_counter
 from typing import Any
 
 import structlog
-from anyio import (
-    TASK_STATUS_IGNORED,
-    CancelScope,
-    CapacityLimiter,
-    create_task_group,
-    move_on_after,
-    to_thread,
-)
+from anyio import TASK_STATUS_IGNORED, CancelScope, create_task_group, move_on_after
 from anyio.abc import TaskStatus
 
 from router.context import Context, Delivery, current_delivery
@@ -33,8 +28,12 @@ from router.events import Event
 from router.inbox import Attempt, AttemptOutcome, Claim, Dead, Done, Inbox, Outcome, Retry
 from router.limits import Limit, Limits
 from router.routing import Order, Route
+from router.threads import Threads
 
 _log = structlog.get_logger("router.dispatch")
+
+#: Deliveries that a carrier handles without letting anyone else run, if none of them waits for anything.
+_IN_A_ROW = 16
 
 #: Called when a delivery becomes a dead letter.
 OnDead = Callable[[Claim, str], None]
@@ -76,10 +75,15 @@ class Dispatcher:
         self._concurrency = concurrency
         self._redact = redact
         self._on_dead = on_dead
-        self._threads = {name: CapacityLimiter(target.route.concurrency) for name, target in targets.items()}
+        self._threads = {
+            name: Threads(f"route-{name}", target.route.concurrency)
+            for name, target in targets.items()
+            if not target.is_async
+        }
         self._limits = Limits(inbox.started)
         self._running: CancelScope | None = None
         self._finished = asyncio.Event()
+        self._tells_done = _log.is_enabled_for(logging.DEBUG)
 
     @property
     def is_running(self) -> bool:
@@ -108,6 +112,7 @@ class Dispatcher:
 
     async def _carry(self) -> None:
         limit = self._limits.of_this_task()
+        carried = 0
         while (claim := await self._inbox.claim()) is not None:
             target = self._targets[claim.route]
             delivery = Delivery(claim.id, claim.event.id, claim.route, target.route.handler, claim.attempt)
@@ -120,30 +125,38 @@ class Dispatcher:
                 raise
             finally:
                 current_delivery.reset(token)
-            await asyncio.sleep(0)  # a lane that never waits for anything must not keep the loop to itself
+            carried += 1
+            if carried % _IN_A_ROW == 0:
+                await asyncio.sleep(0)
 
     async def _outcome(
         self, claim: Claim, target: Target, delivery: Delivery, limit: Limit[Claim]
     ) -> Outcome:
-        max_age = target.route.max_age
-        if max_age is not None and datetime.now(UTC) - claim.event.received_at > timedelta(seconds=max_age):
-            return self._dead(claim, f"not handled: older than max_age ({max_age:g} s)", None)
+        if refusal := _refusal(claim, target.route):
+            return self._dead(claim, refusal, None)
         context = Context(delivery, target.route.options)
-        attempt, after = await self._attempt(claim, target, context, limit)
+        if target.is_async:
+            call = partial(target.handler, claim.event, context)
+            attempt, after = await self._attempt(claim, target, limit, call)
+        else:
+            attempt, after, overdue = await self._attempt_in_thread(claim, target, limit, context)
+            if overdue:
+                return self._dead(claim, overdue, attempt)
         if attempt.outcome is AttemptOutcome.DONE:
-            _log.debug("delivery.done", duration=round(attempt.duration, 6), **_facts(claim))
+            if self._tells_done:
+                _log.debug("delivery.done", duration=round(attempt.duration, 6), **_facts(claim))
             return Done(attempt)
         return self._next(claim, target.route, attempt, after)
 
     async def _attempt(
-        self, claim: Claim, target: Target, context: Context, limit: Limit[Claim]
+        self, claim: Claim, target: Target, limit: Limit[Claim], call: Callable[[], Awaitable[Any]]
     ) -> tuple[Attempt, float | None]:
         """Call the handler once; return what came of it and, if the handler said so, when to try again."""
         started_at, started = datetime.now(UTC), perf_counter()
         outcome, error, trace, after = AttemptOutcome.DONE, None, None, None
         limit.set(target.route.timeout, claim)
         try:
-            await self._call(target, claim.event, context)
+            await call()
         except RetryLater as exc:
             outcome, error, after = AttemptOutcome.RETRY_LATER, exc.reason or "RetryLater", exc.after
         except GiveUp as exc:
@@ -155,7 +168,7 @@ class Dispatcher:
                 raise
             else:  # a cancellation that the handler let escape
                 outcome, error, trace = AttemptOutcome.ERROR, _one_line(exc), _traceback(exc)
-        except (Exception, SystemExit) as exc:
+        except BaseException as exc:  # whatever it is, it is this handler's and nobody else's
             outcome, error, trace = AttemptOutcome.ERROR, _one_line(exc), _traceback(exc)
         finally:
             limit.clear()
@@ -170,16 +183,30 @@ class Dispatcher:
         )
         return attempt, after
 
-    async def _call(self, target: Target, event: Event, context: Context) -> None:
-        if target.is_async:
-            await target.handler(event, context)
-        else:
-            limiter = self._threads[target.route.name]
-            result = await to_thread.run_sync(
-                target.handler, event, context, limiter=limiter, abandon_on_cancel=True
-            )
+    async def _attempt_in_thread(
+        self, claim: Claim, target: Target, limit: Limit[Claim], context: Context
+    ) -> tuple[Attempt, float | None, str | None]:
+        """Call a ``def`` handler once; if it does not end, also return why its lane waits for it no longer.
+
+        A thread cannot be stopped: after its timeout the lane is held until it ends by itself, since
+        no two deliveries of a lane run at once, but no longer than a failing delivery may hold it.
+        """
+        ended = await self._threads[claim.route].begin(partial(target.handler, claim.event, context))
+
+        async def call() -> None:
+            result = await asyncio.shield(ended)
             if inspect.isawaitable(result):  # a lambda, say, that calls an async function
                 await result
+
+        attempt, after = await self._attempt(claim, target, limit, call)
+        if not ended.done():
+            _log.warning("handler.overdue", plugin=target.plugin, delivery=claim.id, **_facts(claim))
+            left = target.route.max_lane_block - claim.blocked - attempt.duration
+            await asyncio.wait([ended], timeout=max(0.0, left))
+        if ended.done():
+            return attempt, after, None
+        most = target.route.max_lane_block
+        return attempt, after, f"the handler still runs in its thread after max_lane_block ({most:g} s)"
 
     def _next(self, claim: Claim, route: Route, attempt: Attempt, after: float | None) -> Outcome:
         """Decide what follows a failed attempt: another one, or the end."""
@@ -188,26 +215,40 @@ class Dispatcher:
         delay = route.retry.next(claim.round_attempt, random)
         if delay is None:
             return self._dead(claim, f"{claim.round_attempt} attempts failed: {attempt.error}", attempt)
-        due_at = datetime.now(UTC) + timedelta(seconds=delay if after is None else max(0.0, after))
-        blocked_since = claim.blocked_since or attempt.started_at
-        if route.order is not Order.NONE and due_at - blocked_since > timedelta(seconds=route.max_lane_block):
-            reason = f"held up its lane for max_lane_block ({route.max_lane_block:g} s): {attempt.error}"
-            return self._dead(claim, reason, attempt)
+        if after is not None:
+            delay = max(0.0, after)
+        if route.order is not Order.NONE:
+            left = route.max_lane_block - claim.blocked - attempt.duration
+            if left <= 0:
+                reason = f"held up its lane for max_lane_block ({route.max_lane_block:g} s): {attempt.error}"
+                return self._dead(claim, reason, attempt)
+            delay = min(delay, left)  # its last chance, when the lane is to go on
         _log.warning(
             "delivery.failed",
+            delivery=claim.id,
             outcome=attempt.outcome.value,
             error=attempt.error,
-            next_attempt_at=due_at.isoformat(timespec="milliseconds"),
+            next_attempt_at=(datetime.now(UTC) + timedelta(seconds=delay)).isoformat(timespec="milliseconds"),
             exception=attempt.traceback,
             **_facts(claim),
         )
-        return Retry(attempt, due_at)
+        return Retry(attempt, delay)
 
     def _dead(self, claim: Claim, reason: str, attempt: Attempt | None) -> Dead:
         trace = attempt.traceback if attempt else None
         _log.error("delivery.dead", delivery=claim.id, error=reason, exception=trace, **_facts(claim))
         self._on_dead(claim, reason)
         return Dead(reason, attempt)
+
+
+def _refusal(claim: Claim, route: Route) -> str | None:
+    """Say why a delivery is not to be handled at all, if it is not."""
+    if claim.round_attempt > route.retry.attempts:
+        return f"{claim.round_attempt - 1} attempts failed, the last one with the process that ran it"
+    max_age = route.max_age
+    if max_age is not None and datetime.now(UTC) - claim.event.received_at > timedelta(seconds=max_age):
+        return f"not handled: older than max_age ({max_age:g} s)"
+    return None
 
 
 def _facts(claim: Claim) -> dict[str, Any]:
@@ -224,13 +265,13 @@ def _one_line(exc: BaseException) -> str:
     return " ".join(f"{type(exc).__name__}: {exc}".split()) if str(exc) else type(exc).__name__
 
 
-def _is_on_the_way(module: str) -> bool:
-    return module == __name__ or module.startswith("anyio.")
+#: Modules whose frames lead from a carrier to its handler.
+_ON_THE_WAY = {__name__, "router.threads", "asyncio.futures"}
 
 
 def _traceback(exc: BaseException) -> str:
     """Return the traceback from the handler on, without our own frames that lead to it."""
     frame = exc.__traceback__
-    while frame is not None and _is_on_the_way(frame.tb_frame.f_globals.get("__name__", "")):
+    while frame is not None and frame.tb_frame.f_globals.get("__name__", "") in _ON_THE_WAY:
         frame = frame.tb_next
     return "".join(traceback.format_exception(type(exc), exc, frame or exc.__traceback__))

@@ -15,7 +15,17 @@ PACKAGE = Path(__file__).parent.parent / "router"
 ROOMS = {
     "doors": ["cli", "__main__"],
     "wiring": ["app", "logs"],
-    "movers": ["alerts", "dispatch", "health", "intake", "limits", "operations", "plugins", "transports"],
+    "movers": [
+        "alerts",
+        "dispatch",
+        "health",
+        "intake",
+        "limits",
+        "operations",
+        "plugins",
+        "threads",
+        "transports",
+    ],
     "stores": ["inbox", "greenapi"],
     "contracts": ["hookspecs", "context"],
     "deciders": ["config", "masking", "normalize", "redaction", "samples", "validation"],
@@ -30,6 +40,7 @@ WITHIN = {
     ("hookspecs", "context"): "a handler is given a context",
     ("intake", "alerts"): "what comes in wrong is told",
     ("dispatch", "limits"): "a call has a time limit",
+    ("dispatch", "threads"): "a def handler runs in one",
     ("__main__", "cli"): "two names of one door",
 }
 LEVEL = {part: level for level, parts in enumerate(ROOMS.values()) for part in parts}

@@ -200,18 +200,131 @@ async def test_retry_later_says_when() -> None:
     assert timedelta(seconds=3590) < waiting.due_at - started < timedelta(seconds=3610)
 
 
-async def test_a_retry_that_would_hold_its_lane_too_long_is_dead_instead_and_the_lane_goes_on() -> None:
+async def test_a_delivery_that_holds_its_lane_too_long_is_dead_and_the_lane_goes_on() -> None:
     async def handler(event: Event, context: Context) -> None:
         if event.id == "00000001":
             raise RetryLater("closed", after=301)
 
-    async with running(target(handler, route(max_lane_block=300.0))) as run:
+    async with running(target(handler, route(max_lane_block=0.05))) as run:
         await run.inbox.put(entry(event(1)))
         await run.inbox.put(entry(event(2)))
         first, second = await run.settled()
 
-    assert (first.status, first.error) == ("dead", "held up its lane for max_lane_block (300 s): closed")
+    assert (first.status, first.error) == ("dead", "held up its lane for max_lane_block (0.05 s): closed")
+    assert first.attempts == 2  # the second one when its time was over, sooner than it asked for
     assert second.status == "done"
+
+
+async def test_a_wait_that_the_policy_makes_longer_than_the_lane_may_be_held_is_cut_short() -> None:
+    async def handler(event: Event, context: Context) -> None:
+        if context.delivery.attempt == 1:
+            raise ValueError
+
+    slow = RetryPolicy(attempts=3, first=3600.0, factor=1.0, max=3600.0, jitter=0.0)
+    async with running(target(handler, route(max_lane_block=0.05, retry=slow))) as run:
+        await run.inbox.put(entry(event(1)))
+        (only,) = await run.settled()
+
+    assert (only.status, only.attempts) == ("done", 2)
+
+
+async def test_a_delivery_whose_attempts_all_ended_with_the_process_is_dead_unhandled() -> None:
+    called = []
+
+    async def handler(event: Event, context: Context) -> None:
+        called.append(event.id)
+
+    run = Running(target(handler))
+    await run.inbox.put(entry(event(1)))
+    (delivery,) = run.inbox._deliveries.values()
+    delivery.claim.round_attempt = 4  # as an inbox hands it out after three crashes
+    async with create_task_group() as tasks:
+        await tasks.start(run.dispatcher.run)
+        (only,) = await run.settled()
+        await run.dispatcher.stop(10)
+
+    assert called == []
+    assert (only.status, only.error) == (
+        "dead",
+        "3 attempts failed, the last one with the process that ran it",
+    )
+
+
+def hanging(release: threading.Event, begun: list[str], ended: list[str]) -> Callable[[Event, Context], None]:
+    """Make a ``def`` handler that for the first event does not end before it is released."""
+
+    def handler(event: Event, context: Context) -> None:
+        begun.append(event.id)
+        if event.id == "00000001" and context.delivery.attempt == 1:
+            release.wait(10)
+        ended.append(event.id)
+
+    return handler
+
+
+async def test_a_thread_that_passes_its_timeout_holds_its_lane_until_it_ends() -> None:
+    release = threading.Event()
+    begun: list[str] = []
+    ended: list[str] = []
+
+    with structlog.testing.capture_logs() as records:
+        async with running(target(hanging(release, begun, ended), route(timeout=0.01))) as run:
+            await run.inbox.put(entry(event(1, chat="a")))
+            await run.inbox.put(entry(event(2, chat="a")))
+            await run.inbox.put(entry(event(3, chat="b")))
+            with fail_after(10):
+                while not any(record["event"] == "handler.overdue" for record in records):
+                    await asyncio.sleep(0.001)
+            begun_meanwhile = list(begun)
+            release.set()
+            first, *_ = await run.settled()
+
+    assert "00000002" not in begun_meanwhile
+    assert [attempt.outcome for attempt in first.history] == ["timeout", "done"]
+    assert [id_ for id_ in ended if id_ != "00000003"] == ["00000001", "00000001", "00000002"]
+
+
+async def test_a_thread_that_does_not_end_holds_its_lane_no_longer_than_any_failure() -> None:
+    release = threading.Event()
+    begun: list[str] = []
+    ended: list[str] = []
+
+    try:
+        of = route(timeout=0.01, max_lane_block=0.1)
+        async with running(target(hanging(release, begun, ended), of)) as run:
+            await run.inbox.put(entry(event(1)))
+            await run.inbox.put(entry(event(2)))
+            first, second = await run.settled()
+    finally:
+        release.set()
+
+    assert first.status == "dead"
+    assert first.error == "the handler still runs in its thread after max_lane_block (0.1 s)"
+    assert second.status == "done"
+
+
+async def test_threads_that_do_not_end_take_no_more_than_their_routes_share() -> None:
+    release = threading.Event()
+    begun: list[str] = []
+
+    def handler(event: Event, context: Context) -> None:
+        begun.append(event.id)
+        if event.id < "00000003":
+            release.wait(10)
+
+    of = route(timeout=0.01, max_lane_block=0.05, concurrency=2)
+    async with running(target(handler, of)) as run:
+        for number in (1, 2, 3):
+            await run.inbox.put(entry(event(number, chat=f"c{number}")))
+        with fail_after(10):
+            while sum(record.status == "dead" for record in run.deliveries()) < 2:
+                await asyncio.sleep(0.001)
+        begun_meanwhile = list(begun)
+        release.set()
+        records = await run.settled()
+
+    assert begun_meanwhile == ["00000001", "00000002"]
+    assert [record.status for record in records] == ["dead", "dead", "done"]
 
 
 async def test_a_route_without_order_holds_up_no_lane() -> None:

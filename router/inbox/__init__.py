@@ -81,8 +81,8 @@ class Claim:
     attempt: int = 1
     #: The same, but counted from the last time a person retried it: what the retry policy counts.
     round_attempt: int = 1
-    #: When the first attempt of this round failed: how long the delivery holds up its lane.
-    blocked_since: datetime | None = None
+    #: Seconds for which its failed attempts of this round, and the waits after them, held up its lane.
+    blocked: float = 0.0
 
 
 class AttemptOutcome(StrEnum):
@@ -127,10 +127,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The delivery waits, at the head of its lane, until ``due_at``."""
+    """The delivery waits at the head of its lane; how long is no matter of any clock that can be set."""
 
     attempt: Attempt
-    due_at: datetime
+    #: Seconds until the next attempt.
+    delay: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ class Lanes:
 
     Args:
         routes: Concurrency bound by route name; deliveries of other routes are left in the store.
+        concurrency: Deliveries that run at once, over all routes. A route that runs one already leaves
+            enough of them free for each route that runs none: whatever hangs, the others go on.
         load: Asks the store for the next pending deliveries of (route, lane); answered by `loaded`.
         discover: Asks the store for lanes of a route with deliveries after an id; answered by `discovered`.
     """
@@ -71,6 +73,7 @@ class Lanes:
         self,
         routes: Mapping[str, int],
         *,
+        concurrency: int = 256,
         load: Callable[[str, str], None],
         discover: Callable[[str, int], None],
         max_waiting: int = MAX_WAITING,
@@ -81,6 +84,11 @@ class Lanes:
         self._discover = discover
         self._max_waiting = max_waiting
         self._max_lanes = max_lanes
+        self._concurrency = concurrency
+        self._running = 0
+        self._idle_routes = len(self._routes)
+        #: Routes that have to leave what is free to others.
+        self._held_back: list[_Route] = []
         self._waiting = 0
         self._turns: deque[_Route] = deque()
         self._held: list[tuple[float, int, _Lane]] = []
@@ -155,6 +163,10 @@ class Lanes:
         self._unhold(lane)
         lane.spilled = True
         self._enqueue(lane)
+
+    def now(self) -> float:
+        """Return the loop time, by which lanes are held up."""
+        return self._loop.time()
 
     def start(self) -> None:
         """Begin to look for what an earlier run left in the store."""
@@ -231,18 +243,26 @@ class Lanes:
 
     def _claim_from(self, route: _Route) -> Claim | None:
         while route.ready and route.running + route.loading < route.concurrency:
+            if route.running and self._running + self._idle_routes >= self._concurrency:
+                self._held_back.append(route)
+                return None
             lane = route.ready.popleft()
             lane.queued = False
             if lane.waiting:
-                lane.running = True
-                route.running += 1
-                self._waiting -= 1
-                return lane.waiting.popleft()
+                return self._run_next(lane)
             if lane.spilled:
                 lane.loading = True
                 route.loading += 1
                 self._load(route.name, lane.key)
         return None
+
+    def _run_next(self, lane: _Lane) -> Claim:
+        lane.running = True
+        self._idle_routes -= not lane.route.running
+        lane.route.running += 1
+        self._running += 1
+        self._waiting -= 1
+        return lane.waiting.popleft()
 
     def _go_on(self, lane: _Lane) -> None:
         if not lane.running and not lane.loading and not lane.waiting and not lane.spilled:
@@ -259,7 +279,8 @@ class Lanes:
             self._take_turn(lane.route)
 
     def _take_turn(self, route: _Route) -> None:
-        if not route.queued and route.ready and route.running + route.loading < route.concurrency:
+        may_run = route.running + route.loading < route.concurrency
+        if may_run and route.ready and not route.queued and route not in self._held_back:
             route.queued = True
             self._turns.append(route)
         self._wake()
@@ -268,6 +289,11 @@ class Lanes:
         lane = self._routes[claim.route].lanes[claim.lane]
         lane.running = False
         lane.route.running -= 1
+        self._running -= 1
+        self._idle_routes += not lane.route.running
+        held_back, self._held_back = self._held_back, []
+        for route in held_back:
+            self._take_turn(route)
         return lane
 
     # Lanes held up by a retry

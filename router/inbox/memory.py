@@ -67,6 +67,8 @@ class _Delivery:
     #: It waits for GREEN-API to send its event again.
     parked: bool = False
     due_at: datetime | None = None
+    #: The same in loop time.
+    due: float | None = None
     settled_at: datetime | None = None
     error: str | None = None
     history: list[Attempt] = field(default_factory=list)
@@ -77,6 +79,7 @@ class MemoryInbox:
 
     Args:
         routes: Concurrency bound by route name.
+        concurrency: Deliveries that run at once, over all routes.
         dedup_window: Seconds within which a key counts as seen.
         deliver_changed: Store a notification whose key was seen with other content as an event of its own.
         max_unfinished: Events with unfinished deliveries that are held at most.
@@ -86,6 +89,7 @@ class MemoryInbox:
         self,
         routes: Mapping[str, int],
         *,
+        concurrency: int = 256,
         dedup_window: float = 48 * 3600,
         deliver_changed: bool = False,
         max_unfinished: int = _MAX_UNFINISHED,
@@ -93,7 +97,7 @@ class MemoryInbox:
         self._dedup_window = timedelta(seconds=dedup_window)
         self._deliver_changed = deliver_changed
         self._max_unfinished = max_unfinished
-        self._lanes = Lanes(routes, load=self._load, discover=self._discover)
+        self._lanes = Lanes(routes, concurrency=concurrency, load=self._load, discover=self._discover)
         self._awaited = Awaited(keeps_failed=False)
         self._ids = itertools.count(1)
         self._events: OrderedDict[str, _Stored] = OrderedDict()
@@ -159,7 +163,8 @@ class MemoryInbox:
                 delivery.status, delivery.error = DeliveryStatus.DONE, None
             case Dead():
                 delivery.status, delivery.error = DeliveryStatus.DEAD, outcome.reason
-        delivery.due_at, delivery.settled_at = None, datetime.now(UTC)
+        delivery.due_at = delivery.due = None
+        delivery.settled_at = datetime.now(UTC)
         self._lanes.finished(claim)
         self._forget_finished(claim.event.id)
 
@@ -214,21 +219,20 @@ class MemoryInbox:
         return self._awaited.expect(seen.entry.event.id, len(unfinished))
 
     def _wait(self, delivery: _Delivery, claim: Claim, outcome: Retry) -> None:
-        now = datetime.now(UTC)
         delivery.status = DeliveryStatus.PENDING
         delivery.error = outcome.attempt.error
         delivery.claim = replace(
             claim,
             attempt=claim.attempt + 1,
             round_attempt=claim.round_attempt + 1,
-            blocked_since=claim.blocked_since or now,
+            blocked=claim.blocked + outcome.attempt.duration + outcome.delay,
         )
         if delivery.parked:
             self._lanes.finished(claim)
             return
-        delivery.due_at = outcome.due_at
-        due = asyncio.get_running_loop().time() + (outcome.due_at - now).total_seconds()
-        self._lanes.retry(delivery.claim, due)
+        delivery.due_at = datetime.now(UTC) + timedelta(seconds=outcome.delay)
+        delivery.due = asyncio.get_running_loop().time() + outcome.delay
+        self._lanes.retry(delivery.claim, delivery.due)
 
     def _forget_finished(self, event_id: str) -> None:
         """Mark an event that has nothing left to do, and drop the oldest of those."""
@@ -254,8 +258,7 @@ class MemoryInbox:
             and (delivery.claim.route, delivery.claim.lane) == (route, lane)
         ]
         waiting.sort(key=lambda delivery: delivery.claim.id)
-        now, loop_now = datetime.now(UTC), asyncio.get_running_loop().time()
-        page = [(d.claim, loop_now + (d.due_at - now).total_seconds() if d.due_at else None) for d in waiting]
+        page = [(delivery.claim, delivery.due) for delivery in waiting]
         self._lanes.loaded(route, lane, page, more=False)
 
     def _discover(self, route: str, cursor: int) -> None:
@@ -323,9 +326,9 @@ class MemoryInbox:
             pending = new is DeliveryStatus.PENDING
             delivery.settled_at = None if pending else datetime.now(UTC)
             delivery.claim = replace(
-                delivery.claim, attempt=delivery.attempts + 1, round_attempt=1, blocked_since=None
+                delivery.claim, attempt=delivery.attempts + 1, round_attempt=1, blocked=0.0
             )
-            delivery.due_at = None
+            delivery.due_at = delivery.due = None
             if pending:
                 self._finished.pop(delivery.claim.event.id, None)
             else:

@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -33,7 +33,6 @@ from router.inbox.sqlite_requests import (
     Release,
     Start,
     count_waiting,
-    loop_time,
 )
 from router.inbox.sqlite_retention import Retention
 from router.inbox.sqlite_settle import Settle
@@ -51,6 +50,7 @@ class SqliteInbox:
     Args:
         path: The file; made where it is not there.
         routes: Concurrency bound by route name.
+        concurrency: Deliveries that run at once, over all routes.
         dedup_window: Seconds within which a key counts as seen.
         deliver_changed: Store a notification whose key was seen with other content as an event of its own.
         retention: Seconds for which an event is kept, and longer while one of its deliveries is not done.
@@ -61,6 +61,7 @@ class SqliteInbox:
         path: Path,
         routes: Mapping[str, int],
         *,
+        concurrency: int = 256,
         dedup_window: float = 48 * 3600,
         deliver_changed: bool = False,
         retention: float = 7 * 86400,
@@ -69,7 +70,7 @@ class SqliteInbox:
         self._routes = frozenset(routes)
         self._dedup = Dedup(timedelta(seconds=dedup_window), deliver_changed)
         self._retention = retention
-        self._lanes = Lanes(routes, load=self._load, discover=self._discover)
+        self._lanes = Lanes(routes, concurrency=concurrency, load=self._load, discover=self._discover)
         self._awaited = Awaited(keeps_failed=True)
         self._backlog = Backlog()
         self._problem: str | None = None
@@ -147,7 +148,7 @@ class SqliteInbox:
         self._ask(Settle(claim, outcome))
         self._awaited.ended(claim.event.id, outcome)  # a retry is ours: GREEN-API need not send it again
         if isinstance(outcome, Retry):
-            self._lanes.retry(_next_attempt(claim), loop_time(outcome.due_at))
+            self._lanes.retry(_next_attempt(claim, outcome), self._lanes.now() + outcome.delay)
         else:
             self._backlog.settled()
             self._lanes.finished(claim)
@@ -241,7 +242,7 @@ class SqliteInbox:
         request.refused(InboxUnavailable(f"inbox {self._path}: {exc}"))
 
 
-def _next_attempt(claim: Claim) -> Claim:
+def _next_attempt(claim: Claim, outcome: Retry) -> Claim:
     return Claim(
         claim.id,
         claim.route,
@@ -249,5 +250,5 @@ def _next_attempt(claim: Claim) -> Claim:
         claim.event,
         claim.attempt + 1,
         claim.round_attempt + 1,
-        claim.blocked_since or datetime.now(UTC),
+        claim.blocked + outcome.attempt.duration + outcome.delay,
     )

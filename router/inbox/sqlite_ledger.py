@@ -103,7 +103,7 @@ class SqliteLedger:
         """See `Ledger.retry`."""
         return self._change(
             delivery_ids,
-            """UPDATE deliveries SET status = 'pending', round_attempts = 0, blocked_since = NULL,
+            """UPDATE deliveries SET status = 'pending', round_attempts = 0, blocked = 0,
                    due_at = NULL, settled_at = NULL
                WHERE id = ? AND status = 'dead' RETURNING route, lane""",
         )

@@ -17,7 +17,7 @@ _RECORD_INTERRUPTED = """
 INSERT OR REPLACE INTO attempts (delivery, number, started_at, duration, outcome, error)
 SELECT id, attempts + 1, running_since, 0, ?, ? FROM deliveries WHERE status = 'running'"""
 _COUNT_INTERRUPTED = """
-UPDATE deliveries SET status = 'pending', error = ?,
+UPDATE deliveries SET status = 'pending', error = ?, due_at = NULL,
     attempts = attempts + 1, round_attempts = round_attempts + 1
 WHERE status = 'running'"""
 _ENDED_CLEANLY = "SELECT ended_cleanly FROM runs"

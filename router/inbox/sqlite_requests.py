@@ -24,7 +24,7 @@ _DISCOVERY = 1_000
 _START = "UPDATE deliveries SET status = 'running', running_since = ? WHERE id = ? AND status = 'pending'"
 _RELEASE = "UPDATE deliveries SET status = 'pending' WHERE id = ? AND status = 'running'"
 _LOAD_LANE = """
-SELECT d.id, d.attempts, d.round_attempts, d.blocked_since, d.due_at,
+SELECT d.id, d.attempts, d.round_attempts, d.blocked, d.due_at, d.delay,
        e.id, e.instance, e.received_at, e.transport, e.body
 FROM deliveries d JOIN events e ON e.seq = d.event
 WHERE d.route = ? AND d.lane = ? AND d.status = 'pending' ORDER BY d.id LIMIT ?"""
@@ -103,14 +103,15 @@ class Load:
         self._route = route
         self._lane = lane
         self._lanes = lanes
-        self._page: list[tuple[Claim, int | None]] = []
+        #: Each with the seconds it has to wait, if it waits for a retry.
+        self._page: list[tuple[Claim, float | None]] = []
         self._more = False
 
     def run(self, db: sqlite3.Connection) -> None:
         rows = db.execute(_LOAD_LANE, (self._route, self._lane, _PAGE)).fetchall()
         page = [self._read(*row) for row in rows]
         # Only the first of a lane is ever held up: one that waits for a retry begins a page of its own.
-        held = next((index for index, (_, due) in enumerate(page) if index and due is not None), len(page))
+        held = next((index for index, (_, wait) in enumerate(page) if index and wait is not None), len(page))
         self._page = page[:held]
         self._more = held < len(page) or len(page) == _PAGE
 
@@ -119,17 +120,18 @@ class Load:
         delivery_id: int,
         attempts: int,
         round_attempts: int,
-        blocked_since: int | None,
+        blocked: float,
         due_at: int | None,
+        delay: float | None,
         *facts: Any,
-    ) -> tuple[Claim, int | None]:
-        blocked = None if blocked_since is None else from_micros(blocked_since)
+    ) -> tuple[Claim, float | None]:
         event = _revive(*facts)
         claim = Claim(delivery_id, self._route, self._lane, event, attempts + 1, round_attempts + 1, blocked)
-        return claim, due_at
+        return claim, None if due_at is None else _remaining(due_at, delay)
 
     def done(self) -> None:
-        page = [(claim, None if due is None else loop_time(from_micros(due))) for claim, due in self._page]
+        now = self._lanes.now()
+        page = [(claim, None if wait is None else now + wait) for claim, wait in self._page]
         self._lanes.loaded(self._route, self._lane, page, more=self._more)
 
     def refused(self, exc: InboxUnavailable) -> None:
@@ -207,8 +209,10 @@ class Probe:
         pass
 
 
-def loop_time(moment: datetime) -> float:
-    return asyncio.get_running_loop().time() + (moment - datetime.now(UTC)).total_seconds()
+def _remaining(due_at: int, delay: float | None) -> float:
+    """Return the seconds until ``due_at``: never more than it was from the start, whatever the clock says."""
+    remaining = (from_micros(due_at) - datetime.now(UTC)).total_seconds()
+    return remaining if delay is None else min(remaining, delay)
 
 
 def _revive(event_id: str, instance: int | None, received_at: int, transport: str, body: bytes) -> Event:

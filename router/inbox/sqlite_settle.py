@@ -17,8 +17,8 @@ UPDATE deliveries SET status = 'done', attempts = new.column2, started_at = new.
 FROM (VALUES ROWS) AS new
 WHERE deliveries.id = new.column1 AND status IN ('pending', 'running')"""
 _SETTLE_RETRY = """
-UPDATE deliveries SET status = 'pending', attempts = ?, round_attempts = ?, due_at = ?, error = ?,
-    blocked_since = coalesce(blocked_since, ?)
+UPDATE deliveries SET status = 'pending', attempts = ?, round_attempts = ?, blocked = ?, due_at = ?,
+    delay = ?, error = ?
 WHERE id = ? AND status IN ('pending', 'running')"""
 _SETTLE_DEAD = """
 UPDATE deliveries SET status = 'dead', attempts = ?, settled_at = ?, due_at = NULL, error = ?
@@ -59,8 +59,7 @@ def settle(db: sqlite3.Connection, settles: Sequence[Settle]) -> None:
 def _settle_failed(db: sqlite3.Connection, one: Settle) -> None:
     claim, outcome, attempt = one.claim, one.outcome, one.outcome.attempt
     if isinstance(outcome, Retry):
-        number, error, due_at = outcome.attempt.number, outcome.attempt.error, to_micros(outcome.due_at)
-        db.execute(_SETTLE_RETRY, (number, claim.round_attempt, due_at, error, one.at, claim.id))
+        db.execute(_SETTLE_RETRY, _retry_row(claim, outcome, one.at))
     elif not isinstance(outcome, Done):
         number = attempt.number if attempt else claim.attempt - 1
         db.execute(_SETTLE_DEAD, (number, one.at, outcome.reason, claim.id))
@@ -71,6 +70,13 @@ def _settle_failed(db: sqlite3.Connection, one: Settle) -> None:
 def _done_row(claim: Claim, attempt: Attempt, settled_at: int) -> Row:
     started_at = to_micros(attempt.started_at)
     return claim.id, attempt.number, started_at, attempt.duration, attempt.plugin, settled_at
+
+
+def _retry_row(claim: Claim, outcome: Retry, settled_at: int) -> Row:
+    attempt, delay = outcome.attempt, outcome.delay
+    blocked = claim.blocked + attempt.duration + delay
+    due_at = settled_at + round(delay * 1e6)
+    return attempt.number, claim.round_attempt, blocked, due_at, delay, attempt.error, claim.id
 
 
 def _attempt_row(delivery_id: int, attempt: Attempt) -> Row:

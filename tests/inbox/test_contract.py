@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -159,11 +159,11 @@ async def test_a_retry_holds_its_lane_until_it_is_due_and_counts_attempts(make: 
     await inbox.put(entry(event(2)))
     first = await claim(inbox)
 
-    inbox.settle(first, Retry(failed(), datetime.now(UTC) + timedelta(milliseconds=50)))
+    inbox.settle(first, Retry(failed(), 0.05))
     again = await claim(inbox)
 
     assert (again.event.id, again.attempt, again.round_attempt) == ("00000001", 2, 2)
-    assert again.blocked_since is not None
+    assert again.blocked == pytest.approx(failed().duration + 0.05)
     inbox.settle(again, Done(attempt(2)))
     assert (await claim(inbox)).event.id == "00000002"
     assert (await statuses(inbox, ledger))[0] == (1, DeliveryStatus.DONE, 2, None)
@@ -176,7 +176,7 @@ async def test_a_retry_delays_no_other_lane(make: Make) -> None:
     await inbox.put(entry(event(2, chat="b")))
     first = await claim(inbox)
 
-    inbox.settle(first, Retry(failed(), datetime.now(UTC) + timedelta(hours=1)))
+    inbox.settle(first, Retry(failed(), 3600.0))
 
     assert (await claim(inbox)).event.id == "00000002"
     found = await statuses(inbox, ledger)
@@ -321,12 +321,7 @@ async def test_a_retried_dead_letter_is_delivered_again_before_later_ones_of_its
     inbox.settle(second, Done(attempt()))
     again = await claim(inbox)
 
-    assert (again.event.id, again.attempt, again.round_attempt, again.blocked_since) == (
-        "00000001",
-        2,
-        1,
-        None,
-    )
+    assert (again.event.id, again.attempt, again.round_attempt, again.blocked) == ("00000001", 2, 1, 0.0)
 
 
 async def test_a_discarded_delivery_is_not_handed_out_and_stays_discarded(make: Make) -> None:
@@ -350,7 +345,7 @@ async def test_a_delivery_that_takes_a_while_is_shown_as_running_until_it_is_set
         await inbox.put(entry(event(number)))
     seen = []
     endings: list[Callable[[Claim], None]] = [
-        lambda claimed: inbox.settle(claimed, Retry(failed(), datetime.now(UTC))),
+        lambda claimed: inbox.settle(claimed, Retry(failed(), 0.0)),
         inbox.release,
         lambda claimed: inbox.settle(claimed, Done(attempt(2))),
     ]

@@ -27,9 +27,7 @@ def delivery(number: int, lane: str = "a", route: str = "r") -> Claim:
         transport=Transport.WEBHOOK,
         data={},
     )
-    return Claim(
-        id=number, route=route, lane=lane, event=event, attempt=1, round_attempt=1, blocked_since=None
-    )
+    return Claim(id=number, route=route, lane=lane, event=event)
 
 
 class Store:
@@ -311,3 +309,34 @@ async def test_a_claimer_that_is_cancelled_takes_no_work_with_it() -> None:
     await asyncio.wait([second])
 
     assert [claim and claim.id for claim in claimed] == [1]
+
+
+def _never(*asked: object) -> None:
+    raise AssertionError(asked)
+
+
+async def test_a_route_that_runs_something_leaves_a_place_for_each_route_that_runs_nothing() -> None:
+    lanes = Lanes({"a": 8, "b": 8, "c": 8}, concurrency=4, load=_never, discover=_never)
+    for number in range(1, 9):
+        lanes.add(delivery(number, lane=f"l{number}", route="a"))
+    of_a = [lanes.claim_nowait() for _ in range(3)]
+    lanes.add(delivery(20, lane="x", route="b"))
+    lanes.add(delivery(21, lane="x", route="c"))
+
+    others = [lanes.claim_nowait(), lanes.claim_nowait()]
+
+    assert [claim is not None for claim in of_a] == [True, True, False]
+    assert [claim.route for claim in others if claim] == ["b", "c"]
+    assert of_a[0] is not None
+    lanes.finished(of_a[0])
+    again = lanes.claim_nowait()
+    assert again is not None
+    assert again.route == "a"
+
+
+async def test_one_route_alone_may_take_every_place() -> None:
+    lanes = Lanes({"a": 8}, concurrency=4, load=_never, discover=_never)
+    for number in range(1, 9):
+        lanes.add(delivery(number, lane=f"l{number}", route="a"))
+
+    assert [lanes.claim_nowait() is not None for _ in range(4)] == [True] * 4

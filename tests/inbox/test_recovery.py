@@ -128,7 +128,7 @@ async def test_an_interrupted_attempt_is_counted_after_those_that_failed(
 ) -> None:
     inbox = await opened(tmp_path / "router.db")
     await inbox.put(entry(event(1)))
-    inbox.settle(await claim(inbox), Retry(failed(), datetime.now(UTC)))
+    inbox.settle(await claim(inbox), Retry(failed(), 0.0))
     inbox.started(await claim(inbox))
     await inbox.put(entry(event(2), "nowhere"))
     killed = as_a_kill_leaves_it(tmp_path / "router.db", 1)

@@ -54,7 +54,7 @@ def events(path: Path) -> list[str]:
     ("outcome", "goes"),
     [
         (Done(attempt()), True),
-        (Retry(failed(), datetime.now(UTC) + timedelta(hours=1)), False),
+        (Retry(failed(), 3600.0), False),
         (Dead("no", failed()), False),
         (None, False),
     ],

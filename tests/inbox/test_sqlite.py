@@ -7,7 +7,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio.lowlevel
@@ -52,7 +51,7 @@ async def test_what_is_unfinished_goes_on_after_a_restart_in_order_and_with_its_
     for number in (1, 2, 3):
         await before.put(entry(event(number)))
     first = await claim(before)
-    before.settle(first, Retry(failed(), datetime.now(UTC) + timedelta(milliseconds=1)))
+    before.settle(first, Retry(failed(), 0.001))
     await before.close()
 
     after = SqliteInbox(path, ROUTES)
@@ -72,7 +71,7 @@ async def test_a_retry_waits_for_its_time_across_a_restart(path: Path) -> None:
     await before.open()
     await before.put(entry(event(1, chat="a")))
     await before.put(entry(event(2, chat="b")))
-    before.settle(await claim(before), Retry(failed(), datetime.now(UTC) + timedelta(hours=1)))
+    before.settle(await claim(before), Retry(failed(), 3600.0))
     await before.close()
 
     after = SqliteInbox(path, ROUTES)

@@ -24,8 +24,9 @@ CREATE TABLE deliveries (
     status         TEXT    NOT NULL DEFAULT 'pending',
     attempts       INTEGER NOT NULL DEFAULT 0,
     round_attempts INTEGER NOT NULL DEFAULT 0,  -- attempts since a person last retried it
-    blocked_since  INTEGER,
+    blocked        REAL    NOT NULL DEFAULT 0,  -- seconds for which it held up its lane in this round
     due_at         INTEGER,
+    delay          REAL,                    -- seconds from the last attempt to due_at
     running_since  INTEGER,                 -- when the attempt that is shown as running began
     started_at     INTEGER,                 -- of the attempt that is done
     duration       REAL,                    -- of the attempt that is done, in seconds
