@@ -205,7 +205,9 @@ class Intake:
 
     def _notice_stranger(self, event: Event) -> None:
         instance = event.instance
-        if self._instances and instance is not None and instance not in self._instances | self._strangers:
+        if not self._instances or instance is None or instance in self._instances:
+            return
+        if instance not in self._strangers:
             self._strangers.add(instance)
             _log.warning("instance.unlisted", idInstance=instance, event_id=event.id)
 

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TextIO
 
 from router.errors import InboxInUse, InboxUnavailable
+from router.inbox.sqlite_many import MOST_ROWS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 #: How long a statement waits for the other process that writes at the moment, in seconds.
 _BUSY_TIMEOUT = 5.0
+#: Statements that stay prepared: three of up to `MOST_ROWS` rows, and the others.
+_PREPARED = 3 * MOST_ROWS + 32
 
 
 def to_micros(moment: datetime) -> int:
@@ -47,10 +50,11 @@ def connect(path: Path) -> sqlite3.Connection:
         timeout=_BUSY_TIMEOUT,
         isolation_level=None,
         check_same_thread=False,
-        cached_statements=64,
+        cached_statements=_PREPARED,
     )
     try:
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA temp_store = MEMORY")  # what a statement of many rows may have to take back
     except BaseException:
         db.close()
         raise

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import chain
 
-#: Rows per statement: few different statements, so that all stay prepared.
-_SIZES = (64, 32, 16, 8, 4, 2, 1)
+#: Rows in one statement at most; each number of rows makes a statement of its own, which stays prepared.
+MOST_ROWS = 32
 Row = tuple[object, ...]
 
 
@@ -24,12 +24,11 @@ def execute_many(db: sqlite3.Connection, statement: str, rows: Sequence[Row]) ->
         statement: With the word ``ROWS`` for ``(?, …), (?, …)``.
         rows: All of the same length.
     """
-    changed = begin = 0
-    for size in _SIZES:
-        while len(rows) - begin >= size:
-            values = tuple(chain.from_iterable(rows[begin : begin + size]))
-            changed += db.execute(_with_rows(statement, size, len(rows[0])), values).rowcount
-            begin += size
+    changed = 0
+    for begin in range(0, len(rows), MOST_ROWS):
+        some = rows[begin : begin + MOST_ROWS]
+        values = tuple(chain.from_iterable(some))
+        changed += db.execute(_with_rows(statement, len(some), len(some[0])), values).rowcount
     return changed
 
 
