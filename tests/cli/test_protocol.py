@@ -32,7 +32,9 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @asynccontextmanager
 async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    config = uvicorn.Config(app, http=OneWriteProtocol, lifespan="off", log_config=None)
+    config = uvicorn.Config(
+        app, http=OneWriteProtocol, lifespan="off", log_config=None, timeout_keep_alive=60
+    )
     config.load()
     server = await asyncio.get_running_loop().create_server(
         lambda: OneWriteProtocol(config=config, server_state=ServerState(), app_state={}), "127.0.0.1", 0
