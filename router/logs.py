@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
 from textwrap import indent
-from threading import get_ident
+from threading import RLock, get_ident
 from typing import Any, BinaryIO
 
 import orjson
@@ -73,17 +73,16 @@ class Lines:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._waiting: list[bytes] = []
+        self._lock = RLock()  # a signal handler may log in the middle of a line
 
     def write(self, line: bytes, *, may_wait: bool = False) -> None:
-        """Write a line at once; one that may wait goes with the others of this turn of the loop."""
-        if self._loop is None or get_ident() != self._thread:
-            self._put_out(line)
-            return
-        self._waiting.append(line)
-        if not may_wait:
-            self._flush()
-        elif len(self._waiting) == 1:
-            self._loop.call_soon(self._flush)
+        """Write a line after those that wait: at once, or, if it may wait, at the end of the loop's turn."""
+        with self._lock:
+            self._waiting.append(line)
+            if not may_wait or self._loop is None or get_ident() != self._thread:
+                self._put_out()
+            elif len(self._waiting) == 1:
+                self._loop.call_soon(self._flush)
 
     @contextlib.contextmanager
     def gathered(self) -> Iterator[None]:
@@ -96,14 +95,15 @@ class Lines:
             self._flush()
 
     def _flush(self) -> None:
-        lines, self._waiting = self._waiting, []
-        if lines:
-            self._put_out(b"".join(lines))
+        with self._lock:
+            self._put_out()
 
-    def _put_out(self, lines: bytes) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(lines)
-            self._stream.flush()
+    def _put_out(self) -> None:
+        lines, self._waiting = b"".join(self._waiting), []
+        if lines:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(lines)
+                self._stream.flush()
 
 
 def _bound_logger(level: int, renderer: _Renderer) -> type[structlog.typing.FilteringBoundLogger]:

@@ -16,9 +16,12 @@ import pytest
 import structlog
 
 from router import samples
+from router.config.settings import LogFormat, LoggingSettings
 from router.context import Delivery, current_delivery
 from router.events import JsonObject
+from router.logs import Lines, configure
 from router.masking import mask_chat, masked
+from router.redaction import Redactor
 from tests.conftest import Log
 
 SECRET = "d75b3a66374942c5b3c019c698abc2067e151558acbd412345"
@@ -493,3 +496,71 @@ async def test_a_handler_in_a_thread_names_its_delivery_too(log: Log) -> None:
     await asyncio.to_thread(structured.info, "x")
     assert [names(record) for record in log.records[:2]] == [NAMES, NAMES]
     assert "route" not in log.records[2]
+
+
+# Lines that are written together
+
+
+class Writes(io.BytesIO):
+    """A stream that keeps each write apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[list[str]] = []
+
+    def write(self, data: Any) -> int:
+        self.written.append([orjson.loads(line)["event"] for line in bytes(data).splitlines()])
+        return len(data)
+
+
+@pytest.fixture
+def writes(log: Log) -> Writes:
+    return Writes()
+
+
+def gathering(stream: Writes) -> Lines:
+    return configure(LoggingSettings(level="DEBUG", format=LogFormat.JSON), Redactor([]), stream)
+
+
+async def test_lines_of_one_turn_of_the_loop_are_written_together(writes: Writes) -> None:
+    with gathering(writes).gathered():
+        structured.info("one")
+        structured.debug("two")
+        before = list(writes.written)
+        await asyncio.sleep(0)
+        structured.info("three")
+
+    assert before == []
+    assert writes.written == [["one", "two"], ["three"]]
+
+
+async def test_a_line_that_matters_is_written_at_once_and_after_those_before_it(writes: Writes) -> None:
+    with gathering(writes).gathered():
+        structured.info("one")
+        structured.warning("two")
+        token = current_delivery.set(Delivery(1, "e", "r", "h", 1))
+        structured.info("of a handler")
+        current_delivery.reset(token)
+        structured.info("three")
+        standard.info("of a library")
+        seen = list(writes.written)
+
+    assert seen == [["one", "two"], ["of a handler"], ["three", "of a library"]]
+
+
+async def test_a_line_of_another_thread_is_written_at_once_and_after_those_before_it(writes: Writes) -> None:
+    with gathering(writes).gathered():
+        structured.info("one")
+        await asyncio.to_thread(structured.info, "two")
+        seen = list(writes.written)
+
+    assert [line for lines in seen for line in lines] == ["one", "two"]
+
+
+async def test_nothing_waits_after_the_loop(writes: Writes) -> None:
+    lines = gathering(writes)
+    with lines.gathered():
+        structured.info("one")
+    structured.info("two")
+
+    assert writes.written == [["one"], ["two"]]
