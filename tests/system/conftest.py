@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+_FIGURES = pytest.StashKey[list[tuple[str, str]]]()
+
+#: Takes what a test counted, to be shown when all tests are over.
+Report = Callable[[object], None]
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """Show what the test counted, at the end of the run."""
+    figures = request.config.stash.setdefault(_FIGURES, [])
+    name = request.node.name.replace("[asyncio]", "").removeprefix("test_").replace("_", " ")
+    return lambda figure: figures.append((name, str(figure)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    figures = config.stash.get(_FIGURES, [])
+    if figures:
+        terminalreporter.section("counted")
+    for name, figure in figures:
+        terminalreporter.line(f"{name}: {figure}")
