@@ -94,9 +94,7 @@ def traced(pid: int, trace: Path, *options: str) -> Iterator[None]:
     need("strace")
     said = trace.with_suffix(".strace")
     with said.open("wb") as stderr:
-        tracer = subprocess.Popen(
-            ["strace", "-f", *options, "-o", str(trace), "-p", str(pid)], stderr=stderr
-        )
+        tracer = subprocess.Popen(["strace", "-f", *options, "-o", str(trace), "-p", str(pid)], stderr=stderr)
         try:
             _wait_for_attached(tracer, said)
             yield

@@ -128,7 +128,7 @@ class Router:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and not self.has_ended():
             self.kill()
 
     @property
@@ -136,14 +136,13 @@ class Router:
         assert self._process is not None, "a router has a process once it was started"
         return self._process.pid
 
-    def launch(self, *, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def launch(self, *, environ: Mapping[str, str] | None = None) -> None:
         """Start it and do not wait."""
         command = [*self._wrap, sys.executable, "-m", "router", "serve", "--port", "0"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, stdout=log, stderr=log, env={**os.environ, **(environ or {})}
             )
-        return self._process
 
     def start(self, *, environ: Mapping[str, str] | None = None) -> None:
         """Start it and wait until it listens."""
@@ -152,10 +151,10 @@ class Router:
     def try_to_start(self, *, environ: Mapping[str, str] | None = None) -> bool:
         """Start it and wait until it listens; return false if it ends instead."""
         begin = self.log.stat().st_size if self.log.exists() else 0
-        process = self.launch(environ=environ)
+        self.launch(environ=environ)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            ended = process.poll() is not None
+            ended = self.has_ended()
             with self.log.open("rb") as log:
                 log.seek(begin)
                 found = _STARTED.search(log.read())
@@ -186,6 +185,11 @@ class Router:
         """Wait for its end; return its exit code."""
         assert self._process is not None
         return self._process.wait(PATIENCE)
+
+    def has_ended(self) -> bool:
+        """Whether its process is gone."""
+        assert self._process is not None
+        return self._process.poll() is not None
 
     def tail(self) -> str:
         """Return the end of its log, for a failed assertion."""
