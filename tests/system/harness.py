@@ -219,7 +219,7 @@ class Router:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the record: on ``route``, the ``number``-th of ``chat`` started or ended in process ``pid``."""
+    """One line of the record: the ``number``-th of ``chat`` started or ended, on ``route`` in process ``pid``."""
 
     pid: int
     route: str
@@ -240,17 +240,21 @@ class Record:
         self._path = path
         self._read = 0
         self._lines: list[Line] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
 
     def lines(self) -> list[Line]:
         """Return everything so far."""
         if self._path.exists():
             with self._path.open("rb") as file:
                 file.seek(self._read)
-                new = file.read()
-            self._read += len(new)
-            self._lines += [Line.of(line) for line in new.decode().splitlines()]
+                read = file.read()
+            self._read += len(read)
+            new = [Line.of(line) for line in read.decode().splitlines()]
+            self._counts.update((line.what, line.route) for line in new)
+            self._lines += new
         return self._lines
 
-    def count(self, what: str) -> Counter[str]:
-        """Return how often each route has that line."""
-        return Counter(line.route for line in self.lines() if line.what == what)
+    def count(self, what: str, route: str = "all") -> int:
+        """Return how often a route's handler started or ended so far."""
+        self.lines()
+        return self._counts[what, route]

@@ -35,15 +35,16 @@ async def judge(
     router: Router, answered: Mapping[str, int], *, route: str = "all", patience: float = PATIENCE
 ) -> Verdict:
     """Wait until everything that was answered has been handled, or nothing moves any more."""
-    handled = moved = 0
-    waited_since = time.monotonic()
-    while (lost := _lost(router, answered, route)) and time.monotonic() - waited_since < patience:
-        moved = len(router.record.lines())
-        if moved != handled:
-            handled, waited_since = moved, time.monotonic()
+    total, lines = sum(answered.values()), 0
+    moved_at = time.monotonic()
+    while router.record.count("end", route) < total or _lost(router, answered, route):
+        if len(router.record.lines()) > lines:
+            lines, moved_at = len(router.record.lines()), time.monotonic()
+        if time.monotonic() - moved_at > patience:
+            break
         await asyncio.sleep(0.1)
     record = [line for line in router.record.lines() if line.route == route]
-    return Verdict(sum(answered.values()), lost, repeats(record), order_violations(record))
+    return Verdict(total, _lost(router, answered, route), repeats(record), order_violations(record))
 
 
 def _lost(router: Router, answered: Mapping[str, int], route: str) -> list[tuple[str, int]]:

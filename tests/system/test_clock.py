@@ -31,7 +31,7 @@ OFFSETS = {
     "+1h": timedelta(hours=1),
     "+30d": timedelta(days=30),
 }
-#: Seconds that a delivery may wait for its next attempt, which is due after one: far less than the clock is off.
+#: Seconds that a delivery may wait for an attempt which is due after one: far less than the clock is off.
 PATIENCE = 10.0
 _WAITS_TOO_LONG = pytest.mark.xfail(
     strict=True, reason="a pause that was begun before a restart is as much longer as the clock was set back"

@@ -58,7 +58,7 @@ def calls(trace: Path) -> Iterator[Call]:
 
 
 def answered_too_early(trace: Iterable[Call]) -> tuple[list[str], int, int]:
-    """Return the ids that were answered before their pages were synced, and how many answers and syncs there were."""
+    """Return the ids that were answered before their pages were synced; the number of answers, of syncs."""
     written: dict[str, int] = {}  # when the page of an event was first written to the log of the database
     synced: dict[str, int] = {}  # when a sync that was begun after that had ended, with success
     early, answers, syncs = [], 0, 0
