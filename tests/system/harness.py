@@ -219,7 +219,7 @@ class Router:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the record: the ``number``-th of ``chat`` started or ended, on ``route`` in process ``pid``."""
+    """One line of the record: on ``route``, the ``number``-th of ``chat`` started or ended in ``pid``."""
 
     pid: int
     route: str

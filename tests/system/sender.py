@@ -17,15 +17,15 @@ from tests.system.harness import PATIENCE, Router
 CHATS = [f"chat{number}" for number in range(16)]
 
 
-def notification(chat: str, number: int) -> bytes:
-    """Return a text message: the ``number``-th of ``chat``, as its text says."""
+def notification(chat: str, number: int, *, padding: int = 0) -> bytes:
+    """Return a text message: the ``number``-th of ``chat``, as its text says; larger by ``padding`` bytes."""
     return json.dumps(
         {
             "typeWebhook": "incomingMessageReceived",
             "instanceData": {"idInstance": 1101000001, "wid": "71231234567@c.us", "typeInstance": "whatsapp"},
             "timestamp": 1588091580,
             "idMessage": f"{chat}-{number}",
-            "senderData": {"chatId": f"{chat}@c.us", "sender": f"{chat}@c.us", "senderName": "Somebody"},
+            "senderData": {"chatId": f"{chat}@c.us", "sender": f"{chat}@c.us", "senderName": "x" * padding},
             "messageData": {
                 "typeMessage": "textMessage",
                 "textMessageData": {"textMessage": f"{chat} {number}"},
