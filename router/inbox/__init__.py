@@ -83,6 +83,8 @@ class Claim:
     round_attempt: int = 1
     #: Seconds for which its failed attempts of this round, and the waits after them, held up its lane.
     blocked: float = 0.0
+    #: Bytes of the event's body.
+    size: int = 0
 
 
 class AttemptOutcome(StrEnum):

@@ -20,10 +20,14 @@ from dataclasses import dataclass, field
 
 from router.inbox import Claim
 
-#: Deliveries that wait in memory, over all lanes; more than that spill.
+#: Deliveries that wait in memory, over all lanes, and bytes of their bodies; more than that spill.
 MAX_WAITING = 2_000
-#: Lanes of one route that are known at a time, beside those held up by a retry.
+MAX_BYTES = 16 * 2**20
+#: Deliveries of one lane that are asked for at once while there is room; otherwise it is one.
+PAGE = 32
+#: Lanes of one route that are known at a time, and beside these the lanes held up by a retry.
 MAX_LANES = 2_000
+MAX_HELD = 20_000
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +41,8 @@ class _Lane:
     loading: bool = False
     #: Loop time before which nothing of this lane starts, while it is held up by a retry.
     due: float | None = None
+    #: It has waited for its retry: whatever the store says of that, it is over.
+    has_waited: bool = False
     #: It stands in its route's queue of ready lanes.
     queued: bool = False
 
@@ -47,6 +53,8 @@ class _Route:
     concurrency: int
     lanes: dict[str, _Lane] = field(default_factory=dict)
     ready: deque[_Lane] = field(default_factory=deque)
+    #: Lanes whose page was just read: they come first, or all of `ready` would be read before any runs.
+    just_read: deque[_Lane] = field(default_factory=deque)
     running: int = 0
     loading: int = 0
     held: int = 0
@@ -58,6 +66,27 @@ class _Route:
     cursor: int = 0
 
 
+class _Memory:
+    """What waiting deliveries take, and whether there is room for more."""
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._count = 0
+        self._bytes = 0
+
+    def is_full(self) -> bool:
+        return self._count >= self._most or self._bytes >= self._most_bytes
+
+    def take(self, claim: Claim) -> None:
+        self._count += 1
+        self._bytes += claim.size
+
+    def give(self, claim: Claim) -> None:
+        self._count -= 1
+        self._bytes -= claim.size
+
+
 class Lanes:
     """Deliveries that wait, and the rules by which the next one is chosen.
 
@@ -65,7 +94,7 @@ class Lanes:
         routes: Concurrency bound by route name; deliveries of other routes are left in the store.
         concurrency: Deliveries that run at once, over all routes. A route that runs one already leaves
             enough of them free for each route that runs none: whatever hangs, the others go on.
-        load: Asks the store for the next pending deliveries of (route, lane); answered by `loaded`.
+        load: Asks the store for the next so many deliveries of (route, lane); answered by `loaded`.
         discover: Asks the store for lanes of a route with deliveries after an id; answered by `discovered`.
     """
 
@@ -74,22 +103,24 @@ class Lanes:
         routes: Mapping[str, int],
         *,
         concurrency: int = 256,
-        load: Callable[[str, str], None],
+        load: Callable[[str, str, int], None],
         discover: Callable[[str, int], None],
         max_waiting: int = MAX_WAITING,
+        max_bytes: int = MAX_BYTES,
         max_lanes: int = MAX_LANES,
+        max_held: int = MAX_HELD,
     ) -> None:
         self._routes = {name: _Route(name, concurrency) for name, concurrency in routes.items()}
         self._load = load
         self._discover = discover
-        self._max_waiting = max_waiting
+        self._memory = _Memory(max_waiting, max_bytes)
         self._max_lanes = max_lanes
+        self._max_held = max_held
         self._concurrency = concurrency
         self._running = 0
         self._idle_routes = len(self._routes)
         #: Routes that have to leave what is free to others.
         self._held_back: list[_Route] = []
-        self._waiting = 0
         self._turns: deque[_Route] = deque()
         self._held: list[tuple[float, int, _Lane]] = []
         self._holds = 0
@@ -118,11 +149,10 @@ class Lanes:
             lane = route.lanes[claim.lane] = _Lane(route, claim.lane)
         if lane.loading or lane.spilled:
             return  # the page that is read next has it, in its place
-        if self._waiting >= self._max_waiting or lane.due is not None:
+        if lane.due is not None or self._memory.is_full():
             lane.spilled = True
         else:
-            lane.waiting.append(claim)
-            self._waiting += 1
+            self._keep(lane, claim)
         self._enqueue(lane)
 
     def loaded(self, route: str, key: str, page: Sequence[tuple[Claim, float | None]], *, more: bool) -> None:
@@ -131,12 +161,13 @@ class Lanes:
         lane.loading = False
         lane.route.loading -= 1
         lane.spilled = more
-        if page:
-            lane.waiting.extend(claim for claim, _ in page)
-            self._waiting += len(page)
-            if page[0][1] is not None:
-                self._hold(lane, page[0][1])
-        self._go_on(lane)
+        for claim, _ in page:
+            self._keep(lane, claim)
+        due = page[0][1] if page else None
+        if due is not None and not lane.has_waited:
+            self._hold(lane, due)
+        lane.has_waited = False
+        self._go_on(lane, lane.route.just_read)
 
     def discovered(self, route: str, keys: Iterable[str], *, cursor: int, more: bool) -> None:
         """Take in lanes that have deliveries in the store, read up to the id ``cursor``."""
@@ -158,9 +189,9 @@ class Lanes:
         lane = found.lanes.get(key)
         if lane is None:
             lane = found.lanes[key] = _Lane(found, key)
-        self._waiting -= len(lane.waiting)
-        lane.waiting.clear()
+        self._forget_waiting(lane)
         self._unhold(lane)
+        lane.has_waited = False
         lane.spilled = True
         self._enqueue(lane)
 
@@ -215,11 +246,12 @@ class Lanes:
         """Put the next attempt of a claim back at the head of its lane, to start at loop time ``due``."""
         lane = self._free(claim)
         # What waits behind it can be read again; a lane that is held up should cost no memory.
-        self._waiting -= len(lane.waiting)
-        lane.spilled = lane.spilled or lane.loading or bool(lane.waiting)
-        lane.waiting.clear()
-        lane.waiting.append(claim)
-        self._waiting += 1
+        lane.spilled = lane.spilled or bool(lane.waiting)
+        self._forget_waiting(lane)
+        if self._memory.is_full():
+            lane.spilled = True
+        else:
+            self._keep(lane, claim)
         self._hold(lane, due)
         self._take_turn(lane.route)
 
@@ -242,45 +274,59 @@ class Lanes:
     # Choosing
 
     def _claim_from(self, route: _Route) -> Claim | None:
-        while route.ready and route.running + route.loading < route.concurrency:
+        while (queue := route.just_read or route.ready) and self._has_place(route):
             if route.running and self._running + self._idle_routes >= self._concurrency:
                 self._held_back.append(route)
                 return None
-            lane = route.ready.popleft()
+            lane = queue.popleft()
             lane.queued = False
             if lane.waiting:
                 return self._run_next(lane)
             if lane.spilled:
                 lane.loading = True
                 route.loading += 1
-                self._load(route.name, lane.key)
+                self._load(route.name, lane.key, 1 if self._memory.is_full() else PAGE)
         return None
+
+    def _has_place(self, route: _Route) -> bool:
+        return route.running + route.loading < route.concurrency
 
     def _run_next(self, lane: _Lane) -> Claim:
         lane.running = True
         self._idle_routes -= not lane.route.running
         lane.route.running += 1
         self._running += 1
-        self._waiting -= 1
-        return lane.waiting.popleft()
+        claim = lane.waiting.popleft()
+        self._memory.give(claim)
+        return claim
 
-    def _go_on(self, lane: _Lane) -> None:
+    def _keep(self, lane: _Lane, claim: Claim) -> None:
+        lane.waiting.append(claim)
+        self._memory.take(claim)
+
+    def _forget_waiting(self, lane: _Lane) -> None:
+        for claim in lane.waiting:
+            self._memory.give(claim)
+        lane.waiting.clear()
+
+    def _go_on(self, lane: _Lane, queue: deque[_Lane] | None = None) -> None:
         if not lane.running and not lane.loading and not lane.waiting and not lane.spilled:
             lane.route.lanes.pop(lane.key, None)
             self._catch_up(lane.route)
-        self._enqueue(lane)
+        self._enqueue(lane, queue)
         self._take_turn(lane.route)
 
-    def _enqueue(self, lane: _Lane) -> None:
+    def _enqueue(self, lane: _Lane, queue: deque[_Lane] | None = None) -> None:
+        """Let the lane stand in a queue, by default its route's `ready`, if it has something to do."""
         busy = lane.running or lane.loading or lane.due is not None
         if not busy and not lane.queued and (lane.waiting or lane.spilled):
             lane.queued = True
-            lane.route.ready.append(lane)
+            (lane.route.ready if queue is None else queue).append(lane)
             self._take_turn(lane.route)
 
     def _take_turn(self, route: _Route) -> None:
-        may_run = route.running + route.loading < route.concurrency
-        if may_run and route.ready and not route.queued and route not in self._held_back:
+        is_ready = bool(route.ready or route.just_read)
+        if is_ready and self._has_place(route) and not route.queued and route not in self._held_back:
             route.queued = True
             self._turns.append(route)
         self._wake()
@@ -309,6 +355,7 @@ class Lanes:
         if lane.due is not None:
             lane.due = None
             lane.route.held -= 1
+            self._catch_up(lane.route)
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -323,6 +370,7 @@ class Lanes:
             due, _, lane = heapq.heappop(self._held)
             if lane.due == due:
                 self._unhold(lane)
+                lane.has_waited = True
                 self._enqueue(lane)
         self._timer = None
         self._set_timer()
@@ -330,7 +378,7 @@ class Lanes:
     # Lanes that are only in the store
 
     def _is_full(self, route: _Route) -> bool:
-        return len(route.lanes) - route.held >= self._max_lanes
+        return len(route.lanes) - route.held >= self._max_lanes or route.held >= self._max_held
 
     def _catch_up(self, route: _Route) -> None:
         if route.behind and not route.discovering and not self._is_full(route):

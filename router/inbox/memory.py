@@ -246,7 +246,7 @@ class MemoryInbox:
 
     # What Lanes asks for; answered as a store would, a little later
 
-    def _load(self, route: str, lane: str) -> None:
+    def _load(self, route: str, lane: str, _: int) -> None:
         asyncio.get_running_loop().call_soon(self._answer_load, route, lane)
 
     def _answer_load(self, route: str, lane: str) -> None:

@@ -181,8 +181,8 @@ class SqliteInbox:
             else:
                 _log.warning("inbox.route_gone", route=route, waiting=count)
 
-    def _load(self, route: str, lane: str) -> None:
-        self._ask(Load(route, lane, self._lanes))
+    def _load(self, route: str, lane: str, most: int) -> None:
+        self._ask(Load(route, lane, most, self._lanes))
 
     def _discover(self, route: str, cursor: int) -> None:
         self._ask(Discover(route, cursor, self._lanes))
@@ -251,4 +251,5 @@ def _next_attempt(claim: Claim, outcome: Retry) -> Claim:
         claim.attempt + 1,
         claim.round_attempt + 1,
         claim.blocked + outcome.attempt.duration + outcome.delay,
+        claim.size,
     )

@@ -75,8 +75,9 @@ class Put:
         if not self.answer.done():
             self.answer.set_result(result)
         self._backlog.waiting += len(self.ids)
+        size = len(self.entry.body)
         for delivery_id, delivery in zip(self.ids, self.entry.deliveries, strict=False):
-            self._lanes.add(Claim(delivery_id, delivery.route, delivery.lane, event))
+            self._lanes.add(Claim(delivery_id, delivery.route, delivery.lane, event, size=size))
 
     def refused(self, exc: InboxUnavailable) -> None:
         """Tell the asker that nothing was stored."""

@@ -16,8 +16,8 @@ from router.inbox.sqlite_file import from_micros, to_micros
 from router.jsontext import parse
 from router.normalize import normalize
 
-#: Deliveries of a lane that are read at once.
-_PAGE = 32
+#: Bytes of bodies after which a page ends, however many deliveries were asked for.
+_PAGE_BYTES = 2**18
 #: Waiting deliveries that are looked through at once for lanes not known yet.
 _DISCOVERY = 1_000
 
@@ -95,25 +95,32 @@ class Release:
 
 
 class Load:
-    """Read the next deliveries of a lane."""
+    """Read the next deliveries of a lane, at most ``most`` of them."""
 
     kept = True
 
-    def __init__(self, route: str, lane: str, lanes: Lanes) -> None:
+    def __init__(self, route: str, lane: str, most: int, lanes: Lanes) -> None:
         self._route = route
         self._lane = lane
+        self._most = most
         self._lanes = lanes
         #: Each with the seconds it has to wait, if it waits for a retry.
         self._page: list[tuple[Claim, float | None]] = []
         self._more = False
 
     def run(self, db: sqlite3.Connection) -> None:
-        rows = db.execute(_LOAD_LANE, (self._route, self._lane, _PAGE)).fetchall()
-        page = [self._read(*row) for row in rows]
-        # Only the first of a lane is ever held up: one that waits for a retry begins a page of its own.
-        held = next((index for index, (_, wait) in enumerate(page) if index and wait is not None), len(page))
-        self._page = page[:held]
-        self._more = held < len(page) or len(page) == _PAGE
+        self._page = []
+        self._more = False
+        size = 0
+        for row in db.execute(_LOAD_LANE, (self._route, self._lane, self._most)):
+            claim, wait = self._read(*row)
+            # Only the first of a lane is ever held up: one that waits for a retry begins a page of its own.
+            if self._page and (wait is not None or size + claim.size > _PAGE_BYTES):
+                self._more = True
+                return
+            self._page.append((claim, wait))
+            size += claim.size
+        self._more = len(self._page) == self._most
 
     def _read(
         self,
@@ -125,8 +132,10 @@ class Load:
         delay: float | None,
         *facts: Any,
     ) -> tuple[Claim, float | None]:
-        event = _revive(*facts)
-        claim = Claim(delivery_id, self._route, self._lane, event, attempts + 1, round_attempts + 1, blocked)
+        event, size = _revive(*facts), len(facts[-1])
+        claim = Claim(
+            delivery_id, self._route, self._lane, event, attempts + 1, round_attempts + 1, blocked, size
+        )
         return claim, None if due_at is None else _remaining(due_at, delay)
 
     def done(self) -> None:

@@ -9,10 +9,10 @@ from anyio import create_task_group, wait_all_tasks_blocked
 
 from router.events import Event, Transport
 from router.inbox import Claim
-from router.inbox.lanes import Lanes
+from router.inbox.lanes import PAGE, Lanes
 
 
-def delivery(number: int, lane: str = "a", route: str = "r") -> Claim:
+def delivery(number: int, lane: str = "a", route: str = "r", size: int = 0) -> Claim:
     event = Event(
         id=str(number),
         type="t",
@@ -27,7 +27,7 @@ def delivery(number: int, lane: str = "a", route: str = "r") -> Claim:
         transport=Transport.WEBHOOK,
         data={},
     )
-    return Claim(id=number, route=route, lane=lane, event=event)
+    return Claim(id=number, route=route, lane=lane, event=event, size=size)
 
 
 class Store:
@@ -38,6 +38,9 @@ class Store:
         self.pending: dict[tuple[str, str], list[Claim]] = defaultdict(list)
         self.asked: list[tuple[str, ...]] = []
         self.lanes: Lanes
+        self.most_asked: list[int] = []
+        #: Loop time at which a delivery is due, as the store has it.
+        self.due: dict[int, float] = {}
 
     def hold(self, *claims: Claim) -> None:
         for claim in claims:
@@ -48,7 +51,8 @@ class Store:
             held for held in self.pending[claim.route, claim.lane] if held.id != claim.id
         ]
 
-    def load(self, route: str, lane: str) -> None:
+    def load(self, route: str, lane: str, most: int) -> None:
+        self.most_asked.append(most)
         self.asked.append(("load", route, lane))
 
     def discover(self, route: str, cursor: int) -> None:
@@ -59,7 +63,7 @@ class Store:
         for kind, route, what in asked:
             if kind == "load":
                 waiting = self.pending[route, what]
-                page = [(claim, None) for claim in waiting[: self.page]]
+                page = [(claim, self.due.get(claim.id)) for claim in waiting[: self.page]]
                 self.lanes.loaded(route, what, page, more=len(waiting) > self.page)
             else:
                 rows = sorted(
@@ -74,13 +78,12 @@ class Store:
                 self.lanes.discovered(route, keys, cursor=cursor, more=len(rows) > self.page)
 
 
-def make(store: Store, *, concurrency: int = 10, max_waiting: int = 100, max_lanes: int = 100) -> Lanes:
+def make(store: Store, *, concurrency: int = 10, **bounds: int) -> Lanes:
     store.lanes = Lanes(
         {"r": concurrency, "other": concurrency},
         load=store.load,
         discover=store.discover,
-        max_waiting=max_waiting,
-        max_lanes=max_lanes,
+        **{"max_waiting": 100, "max_lanes": 100, **bounds},
     )
     return store.lanes
 
@@ -340,3 +343,91 @@ async def test_one_route_alone_may_take_every_place() -> None:
         lanes.add(delivery(number, lane=f"l{number}", route="a"))
 
     assert [lanes.claim_nowait() is not None for _ in range(4)] == [True] * 4
+
+
+async def test_a_lane_that_was_read_is_handed_out_before_the_next_one_is_read() -> None:
+    lanes = make(store := Store(), concurrency=1)
+    for number in range(20):
+        store.hold(delivery(number, f"lane{number}"))
+    lanes.start()
+    store.answer()  # two lanes are found
+    read = []
+    while (claim := lanes.claim_nowait()) is None:
+        read += [what for kind, route, what in store.asked if (kind, route) == ("load", "r")]
+        store.answer()
+
+    assert read == [claim.lane]
+
+
+async def test_while_memory_is_full_a_lane_is_read_one_by_one() -> None:
+    lanes = make(store := Store(), max_waiting=2)
+    for number, lane in [(1, "a"), (2, "b"), (3, "c")]:
+        lanes.add(delivery(number, lane))
+        store.hold(delivery(number, lane))
+    lanes._claim_from(lanes._routes["r"])  # a place becomes free
+    lanes.add(delivery(4, "d"))
+    store.hold(delivery(4, "d"))
+    while lanes.claim_nowait() is not None:
+        pass
+
+    assert store.most_asked == [PAGE]
+
+    full = make(store := Store(), max_waiting=1)
+    for number, lane in [(1, "a"), (2, "b")]:
+        full.add(delivery(number, lane))
+        store.hold(delivery(number, lane))
+    full._routes["r"].ready.rotate(-1)  # the turn of the one that is not in memory comes first
+    full.claim_nowait()
+
+    assert store.most_asked == [1]
+
+
+async def test_memory_is_full_by_the_size_of_bodies_as_well() -> None:
+    lanes = make(store := Store(), max_bytes=1_000)
+    for number, size in [(1, 600), (2, 600), (3, 1), (4, 1)]:
+        lanes.add(delivery(number, f"lane{number}", size=size))
+        store.hold(delivery(number, f"lane{number}", size=size))
+
+    assert [lane.spilled for lane in lanes._routes["r"].lanes.values()] == [False, False, True, True]
+    assert take_all(lanes, store) == [1, 2, 3, 4]
+
+
+async def test_a_retry_for_which_memory_has_no_room_is_read_again_and_does_not_wait_twice() -> None:
+    lanes = make(store := Store(), max_waiting=1)
+    store.hold(failing := delivery(1, "a"))
+    lanes.add(failing)
+    claimed = lanes.claim_nowait()
+    assert claimed is not None
+    lanes.add(delivery(2, "b"))  # takes the room
+    lanes.retry(claimed, lanes.now() + 0.01)
+    store.due[1] = lanes.now() + 3600  # as after the clock was set back
+    kept = list(lanes._routes["r"].lanes["a"].waiting)
+    other = lanes.claim_nowait()
+
+    claiming = asyncio.ensure_future(lanes.claim())
+    while not store.asked:
+        await asyncio.sleep(0.001)
+    store.answer()
+    again = await claiming
+
+    assert kept == []
+    assert other is not None
+    assert again is not None
+    assert (other.id, again.id) == (2, 1)
+
+
+async def test_when_too_many_lanes_are_held_up_no_more_are_looked_for() -> None:
+    lanes = make(store := Store(), max_held=2)
+    for number in (1, 2):
+        lanes.add(delivery(number, f"lane{number}"))
+        claimed = lanes.claim_nowait()
+        assert claimed is not None
+        lanes.retry(claimed, lanes.now() + 3600)
+    store.hold(delivery(3, "lane3"))
+
+    lanes.add(delivery(3, "lane3"))
+
+    assert lanes.claim_nowait() is None
+    assert "lane3" not in lanes._routes["r"].lanes
+    lanes.changed("r", "lane1")  # one is let go
+    assert take_all(lanes, store) == [3]
