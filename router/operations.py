@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
 
 from router.config import Config
 from router.errors import InboxUnavailable, WrongState
-from router.events import DeliveryStatus, JsonObject
-from router.inbox import (
-    Attempt,
-    DeliveryRecord,
-    EventRecord,
-    Ledger,
-)
+from router.events import DeliveryStatus, JsonObject, Problem
+from router.inbox import Attempt, DeliveryFilter, DeliveryRecord, EventRecord, Ledger
 from router.inbox.sqlite_ledger import SqliteLedger
 from router.jsontext import parse
+from router.pace import Pace
+from router.replay import ReplayedEvent
+
+#: What may be retried, and what may be discarded.
+RETRIABLE: Final = frozenset({DeliveryStatus.DEAD})
+DISCARDABLE: Final = frozenset({DeliveryStatus.DEAD, DeliveryStatus.PENDING, DeliveryStatus.RUNNING})
 
 
 @contextmanager
@@ -31,36 +35,49 @@ def ledger_of(config: Config) -> Iterator[Ledger]:
         yield ledger
 
 
-def retry(ledger: Ledger, delivery_ids: Sequence[int]) -> list[DeliveryRecord]:
-    """Have dead letters delivered again, each in its lane's order; return them as they are now.
+def named(
+    ledger: Ledger, delivery_ids: Iterable[int], allowed: frozenset[DeliveryStatus]
+) -> list[DeliveryRecord]:
+    """Return the deliveries of these ids, each once.
 
     Raises:
-        NotFound: One of the ids is no delivery's; nothing was changed.
-        WrongState: One of them is not dead; nothing was changed.
+        NotFound: One of the ids is no delivery's.
+        WrongState: The status of one of them is not among those allowed.
     """
-    _require(ledger, delivery_ids, {DeliveryStatus.DEAD})
-    ledger.retry(delivery_ids)
-    return [ledger.delivery(delivery_id) for delivery_id in delivery_ids]
-
-
-def discard(ledger: Ledger, delivery_ids: Sequence[int]) -> list[DeliveryRecord]:
-    """Settle unfinished or dead deliveries as not to be handled; return them as they are now.
-
-    Raises:
-        NotFound: One of the ids is no delivery's; nothing was changed.
-        WrongState: One of them is done or discarded; nothing was changed.
-    """
-    _require(ledger, delivery_ids, {DeliveryStatus.DEAD, DeliveryStatus.PENDING, DeliveryStatus.RUNNING})
-    ledger.discard(delivery_ids)
-    return [ledger.delivery(delivery_id) for delivery_id in delivery_ids]
-
-
-def _require(ledger: Ledger, delivery_ids: Sequence[int], allowed: set[DeliveryStatus]) -> None:
-    for delivery_id in delivery_ids:
-        found = ledger.delivery(delivery_id)
-        if found.status not in allowed:
+    found = [ledger.delivery(delivery_id) for delivery_id in dict.fromkeys(delivery_ids)]
+    for delivery in found:
+        if delivery.status not in allowed:
             expected = " or ".join(sorted(status.value for status in allowed))
-            raise WrongState(f"delivery {delivery_id} is {found.status.value}, not {expected}")
+            raise WrongState(f"delivery {delivery.id} is {delivery.status.value}, not {expected}")
+    return found
+
+
+def dead(where: DeliveryFilter) -> DeliveryFilter:
+    """Return the filter for those that are dead by now: what dies later is left alone."""
+    return replace(where, status=DeliveryStatus.DEAD, before=where.before or datetime.now(UTC))
+
+
+def retry(ledger: Ledger, dead: Iterable[DeliveryRecord], pace: Pace) -> Iterator[list[DeliveryRecord]]:
+    """Have dead letters delivered again, each in its lane's order; yield those of each transaction.
+
+    Oldest first, they go ahead of what came later and still waits in their lane.
+    """
+    return _change(ledger.retry, dead, pace)
+
+
+def discard(
+    ledger: Ledger, deliveries: Iterable[DeliveryRecord], pace: Pace
+) -> Iterator[list[DeliveryRecord]]:
+    """Settle unfinished or dead deliveries as not to be handled; yield those of each transaction."""
+    return _change(ledger.discard, deliveries, pace)
+
+
+def _change(
+    change: Callable[[Sequence[int]], list[int]], deliveries: Iterable[DeliveryRecord], pace: Pace
+) -> Iterator[list[DeliveryRecord]]:
+    for batch in pace.batches(deliveries):
+        changed = set(change([delivery.id for delivery in batch]))
+        yield [delivery for delivery in batch if delivery.id in changed]
 
 
 # As JSON: the words of the glossary are the keys
@@ -86,7 +103,7 @@ def whole_event_json(record: EventRecord) -> JsonObject:
     data = parse(record.body)
     return {
         **event_json(record),
-        "problems": [{"path": p.path, "rule": p.rule, "message": p.message} for p in record.problems],
+        "problems": _problems_json(record.problems),
         "deliveries": [whole_delivery_json(delivery) for delivery in record.deliveries],
         "notification": data if isinstance(data, dict) else record.body.decode("utf-8", "backslashreplace"),
     }
@@ -125,3 +142,20 @@ def _attempt_json(attempt: Attempt) -> JsonObject:
         "traceback": attempt.traceback,
         "plugin": attempt.plugin,
     }
+
+
+def replayed_json(replayed: ReplayedEvent) -> JsonObject:
+    """Return what became of an event that was to be replayed."""
+    return {
+        "id": replayed.event.id,
+        "type": replayed.event.type,
+        "status": replayed.status.value,
+        "result": replayed.result.value,
+        "routes": list(replayed.routes),
+        "reason": replayed.reason,
+        "problems": _problems_json(replayed.problems),
+    }
+
+
+def _problems_json(problems: Sequence[Problem]) -> list[JsonObject]:
+    return [{"path": p.path, "rule": p.rule, "message": p.message} for p in problems]

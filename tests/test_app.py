@@ -86,7 +86,7 @@ class Folder:
     @property
     def events(self) -> list[EventRecord]:
         with closing(SqliteLedger(self.inbox)) as ledger:
-            return [ledger.event(event.id) for event in ledger.events(EventFilter(limit=1_000))]
+            return [ledger.event(event.id) for event in ledger.events(EventFilter(), limit=1_000)]
 
     @property
     def deliveries(self) -> list[DeliveryRecord]:

@@ -22,7 +22,9 @@ ROOMS = {
         "intake",
         "limits",
         "operations",
+        "pace",
         "plugins",
+        "replay",
         "threads",
         "transports",
     ],
@@ -41,6 +43,9 @@ WITHIN = {
     ("intake", "alerts"): "what comes in wrong is told",
     ("dispatch", "limits"): "a call has a time limit",
     ("dispatch", "threads"): "a def handler runs in one",
+    ("operations", "pace"): "many are changed a batch at a time",
+    ("operations", "replay"): "one of the operator's verbs",
+    ("replay", "pace"): "and many are replayed so",
     ("__main__", "cli"): "two names of one door",
 }
 LEVEL = {part: level for level, parts in enumerate(ROOMS.values()) for part in parts}

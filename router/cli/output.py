@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +34,16 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], nothing
     for row in rows:
         table.add_row(*(Text(shown(row[column])) for column in columns))
     Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False).print(table)
+
+
+@contextmanager
+def progress(total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far a command has come; yields what is to be told how many more are done."""
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done: bar.advance(task, done)
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:

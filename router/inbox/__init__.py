@@ -7,7 +7,7 @@ commands read and change the same store through a `Ledger`, whether a router run
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -238,32 +238,69 @@ class DeliveryRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events to list; ``None`` leaves a field open."""
+    """Which events; ``None`` leaves a field open."""
 
     type: str | None = None
     instance: int | None = None
     chat: str | None = None
     status: EventStatus | None = None
-    limit: int = 50
+    #: Received at this time or later.
+    since: datetime | None = None
+    #: Received before this time.
+    before: datetime | None = None
+    #: With a delivery of this status; of ``route``, where both are given.
+    delivery: DeliveryStatus | None = None
+    #: With a delivery of this route.
+    route: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFilter:
-    """Which deliveries to list; ``None`` leaves a field open."""
+    """Which deliveries; ``None`` leaves a field open."""
 
     status: DeliveryStatus | None = None
     route: str | None = None
     type: str | None = None
     instance: int | None = None
     chat: str | None = None
-    limit: int = 50
+    #: A part of the error, in small or capital letters.
+    error: str | None = None
+    #: Settled at this time or later.
+    since: datetime | None = None
+    #: Settled before this time.
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """A stored event as it is read and routed today, to be delivered again."""
+
+    event: Event
+    #: The dedup key that it gets; ``None``: it keeps its own.
+    key: str | None
+    deliveries: Sequence[NewDelivery]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What the ledger did about a `Replay`; all empty when the event is no longer there."""
+
+    #: Routes for which it has a new delivery.
+    routes: Sequence[str] = ()
+    #: Routes for which it has an unfinished delivery already: no second one was added.
+    waiting: Sequence[str] = ()
+    #: Another event that has its key: nothing was done.
+    duplicate_of: str | None = None
 
 
 class Ledger(Protocol):
     """What an operator reads in the inbox and changes about it. Synchronous; safe beside a running router."""
 
-    def events(self, where: EventFilter) -> list[EventRecord]:
+    def events(self, where: EventFilter, limit: int = 50) -> list[EventRecord]:
         """List events, newest first, without their deliveries."""
+
+    def each_event(self, where: EventFilter) -> Iterator[EventRecord]:
+        """Go through the events that are there now, oldest first, however many, without their deliveries."""
 
     def event(self, event_id: str) -> EventRecord:
         """Return one event with its deliveries; a prefix of the id will do while it is unique.
@@ -272,8 +309,14 @@ class Ledger(Protocol):
             NotFound: No event, or more than one, has that id.
         """
 
-    def deliveries(self, where: DeliveryFilter) -> list[DeliveryRecord]:
+    def deliveries(self, where: DeliveryFilter, limit: int = 50) -> list[DeliveryRecord]:
         """List deliveries, oldest first."""
+
+    def each_delivery(self, where: DeliveryFilter) -> Iterator[DeliveryRecord]:
+        """Go through deliveries, oldest first, however many."""
+
+    def count(self, where: DeliveryFilter) -> dict[str, int]:
+        """Count deliveries by route, in the order of the routes' names."""
 
     def delivery(self, delivery_id: int) -> DeliveryRecord:
         """Return one delivery with its history.
@@ -287,3 +330,10 @@ class Ledger(Protocol):
 
     def discard(self, delivery_ids: Sequence[int]) -> list[int]:
         """Mark unfinished or dead deliveries as not to be handled; return the ids of those that were."""
+
+    def replay(self, replays: Sequence[Replay], *, dry_run: bool = False) -> list[Replayed]:
+        """Add deliveries of events, each at the end of its lane; return what was done about each event.
+
+        An event that gets one is accepted from then on, and has the facts that are read in it today.
+        With ``dry_run`` nothing is changed.
+        """

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from router.errors import InboxUnavailable, NotFound
-from router.events import DeliveryStatus
+from router.events import DeliveryStatus, EventStatus
 from router.inbox import (
     Attempt,
     Claim,
@@ -29,7 +29,10 @@ from router.inbox import (
     EventFilter,
     EventRecord,
     Handled,
+    NewDelivery,
     Outcome,
+    Replay,
+    Replayed,
     Retry,
     Stored,
 )
@@ -45,7 +48,6 @@ _MAX_FINISHED = 1_000
 _MAX_KEYS = 200_000
 
 _UNFINISHED = {DeliveryStatus.PENDING, DeliveryStatus.RUNNING}
-_Record = TypeVar("_Record")
 
 
 @dataclass(slots=True, eq=False)
@@ -195,17 +197,15 @@ class MemoryInbox:
         while len(self._keys) > _MAX_KEYS:
             self._keys.popitem(last=False)
         for new in entry.deliveries:
-            claim = Claim(
-                id=next(self._ids),
-                route=new.route,
-                lane=new.lane,
-                event=entry.event,
-            )
-            self._deliveries[claim.id] = delivery = _Delivery(claim)
-            stored.deliveries.append(delivery)
-            self._lanes.add(claim)
+            self._add(stored, new)
         self._forget_finished(entry.event.id)
         return Stored(self._awaited.expect(entry.event.id, len(entry.deliveries)) if entry.awaited else None)
+
+    def _add(self, stored: _Stored, new: NewDelivery) -> None:
+        claim = Claim(next(self._ids), new.route, new.lane, stored.entry.event)
+        self._deliveries[claim.id] = delivery = _Delivery(claim)
+        stored.deliveries.append(delivery)
+        self._lanes.add(claim)
 
     def _resume(self, seen: _Stored) -> Handled | None:
         """Let run again what failed while somebody waited for it: GREEN-API has sent it again for that."""
@@ -273,11 +273,15 @@ class MemoryInbox:
 
     # The ledger
 
-    def events(self, where: EventFilter) -> list[EventRecord]:
+    def events(self, where: EventFilter, limit: int = 50) -> list[EventRecord]:
         """See `Ledger.events`."""
-        asked = {"type": where.type, "instance": where.instance, "chat": where.chat, "status": where.status}
-        records = (_event_record(stored, with_deliveries=False) for stored in reversed(self._events.values()))
-        return _first(where.limit, records, asked)
+        newest_first = reversed(self._events.values())
+        found = (_event_record(stored, ()) for stored in newest_first if _is_meant(stored, where))
+        return list(itertools.islice(found, limit))
+
+    def each_event(self, where: EventFilter) -> Iterator[EventRecord]:
+        """See `Ledger.each_event`."""
+        return reversed(self.events(where, sys.maxsize))
 
     def event(self, event_id: str) -> EventRecord:
         """See `Ledger.event`."""
@@ -285,19 +289,21 @@ class MemoryInbox:
         if len(found) != 1:
             how_many = "no event has" if not found else "more than one event has"
             raise NotFound(f"{how_many} an id that begins with {event_id!r}: see 'router events list'")
-        return _event_record(found[0], with_deliveries=True)
+        deliveries = [_delivery_record(delivery, with_history=True) for delivery in found[0].deliveries]
+        return _event_record(found[0], deliveries)
 
-    def deliveries(self, where: DeliveryFilter) -> list[DeliveryRecord]:
+    def deliveries(self, where: DeliveryFilter, limit: int = 50) -> list[DeliveryRecord]:
         """See `Ledger.deliveries`."""
-        asked = {
-            "status": where.status,
-            "route": where.route,
-            "type": where.type,
-            "instance": where.instance,
-            "chat": where.chat,
-        }
         records = (_delivery_record(delivery, with_history=False) for delivery in self._deliveries.values())
-        return _first(where.limit, records, asked)
+        return list(itertools.islice((record for record in records if _is_asked_for(record, where)), limit))
+
+    def each_delivery(self, where: DeliveryFilter) -> Iterator[DeliveryRecord]:
+        """See `Ledger.each_delivery`."""
+        return iter(self.deliveries(where, sys.maxsize))
+
+    def count(self, where: DeliveryFilter) -> dict[str, int]:
+        """See `Ledger.count`."""
+        return dict(sorted(Counter(record.route for record in self.each_delivery(where)).items()))
 
     def delivery(self, delivery_id: int) -> DeliveryRecord:
         """See `Ledger.delivery`."""
@@ -336,14 +342,74 @@ class MemoryInbox:
             self._lanes.changed(delivery.claim.route, delivery.claim.lane)
         return changed
 
+    def replay(self, replays: Sequence[Replay], *, dry_run: bool = False) -> list[Replayed]:
+        """See `Ledger.replay`."""
+        return [self._replay(replay, dry_run=dry_run) for replay in replays]
 
-def _first(limit: int, records: Iterable[_Record], asked: Mapping[str, object]) -> list[_Record]:
-    wanted = {name: value for name, value in asked.items() if value is not None}
-    matching = (r for r in records if all(getattr(r, name) == value for name, value in wanted.items()))
-    return list(itertools.islice(matching, limit))
+    def _replay(self, replay: Replay, *, dry_run: bool) -> Replayed:
+        stored = self._events.get(replay.event.id)
+        if stored is None:
+            return Replayed()
+        other = stored if replay.key is None else self._keys.get(replay.key, stored)
+        if other is not stored:
+            return Replayed(duplicate_of=other.entry.event.id)
+        unfinished = {d.claim.route for d in stored.deliveries if d.status in _UNFINISHED}
+        new = [delivery for delivery in replay.deliveries if delivery.route not in unfinished]
+        if new and not dry_run:
+            self._accept(stored, replay)
+            for delivery in new:
+                self._add(stored, delivery)
+        return Replayed(
+            routes=[delivery.route for delivery in new],
+            waiting=[delivery.route for delivery in replay.deliveries if delivery not in new],
+        )
+
+    def _accept(self, stored: _Stored, replay: Replay) -> None:
+        entry = stored.entry
+        stored.entry = replace(entry, event=replay.event, status=EventStatus.ACCEPTED, problems=())
+        if replay.key is not None:
+            self._keys.pop(entry.key, None)
+            self._keys[replay.key] = stored
+        self._finished.pop(replay.event.id, None)
 
 
-def _event_record(stored: _Stored, *, with_deliveries: bool) -> EventRecord:
+def _is_meant(stored: _Stored, where: EventFilter) -> bool:
+    event = stored.entry.event
+    fields = {"type": where.type, "instance": where.instance, "chat": where.chat}
+    return (
+        _has(event, fields)
+        and where.status in {None, stored.entry.status}
+        and _is_within(event.received_at, where.since, where.before)
+        and (
+            (where.delivery is None and where.route is None)
+            or any(
+                where.delivery in {None, delivery.status} and where.route in {None, delivery.claim.route}
+                for delivery in stored.deliveries
+            )
+        )
+    )
+
+
+def _is_asked_for(record: DeliveryRecord, where: DeliveryFilter) -> bool:
+    names = ("status", "route", "type", "instance", "chat")
+    return (
+        _has(record, {name: getattr(where, name) for name in names})
+        and (where.error is None or where.error.casefold() in (record.error or "").casefold())
+        and _is_within(record.settled_at, where.since, where.before)
+    )
+
+
+def _has(thing: object, fields: Mapping[str, object]) -> bool:
+    return all(value is None or getattr(thing, name) == value for name, value in fields.items())
+
+
+def _is_within(moment: datetime | None, since: datetime | None, before: datetime | None) -> bool:
+    if since is None and before is None:
+        return True
+    return moment is not None and (since is None or since <= moment) and (before is None or moment < before)
+
+
+def _event_record(stored: _Stored, deliveries: Iterable[DeliveryRecord]) -> EventRecord:
     entry, event = stored.entry, stored.entry.event
     return EventRecord(
         id=event.id,
@@ -357,9 +423,7 @@ def _event_record(stored: _Stored, *, with_deliveries: bool) -> EventRecord:
         changed=stored.changed,
         problems=tuple(entry.problems),
         body=entry.body,
-        deliveries=tuple(_delivery_record(delivery, with_history=True) for delivery in stored.deliveries)
-        if with_deliveries
-        else (),
+        deliveries=tuple(deliveries),
     )
 
 

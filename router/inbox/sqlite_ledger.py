@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from router.errors import NotFound
-from router.events import DeliveryStatus, EventStatus, Problem, Transport
+from router.events import DeliveryStatus, Event, EventStatus, Problem, Transport
 from router.inbox import (
     Attempt,
     AttemptOutcome,
@@ -25,18 +25,41 @@ from router.inbox import (
     DeliveryRecord,
     EventFilter,
     EventRecord,
+    NewDelivery,
+    Replay,
+    Replayed,
 )
 from router.inbox.sqlite_file import from_micros, open_existing, to_micros, unavailable
+from router.inbox.sqlite_put import key_hash
 
 _TOO_LARGE = 2**63
 #: Bytes of a command line that are no UTF-8 come as these.
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_EVENT_COLUMNS = """
-seq, id, type, instance, chat, status, received_at, transport, duplicates, changed, problems, body"""
-_DELIVERY = """
+#: Rows that are read at once: a read that lasts would keep the file from being tidied up.
+_PAGE = 500
+_EVENTS = """
+SELECT seq, id, type, instance, chat, status, received_at, transport, duplicates, changed, problems, body
+FROM events"""
+_DELIVERIES = """
 SELECT d.id, e.id AS event, e.type, e.instance, e.chat, d.route, d.lane, d.status, d.attempts,
        e.received_at, d.due_at, d.settled_at, d.error, d.started_at, d.duration, d.plugin
 FROM deliveries d JOIN events e ON e.seq = d.event"""
+_COUNT = "SELECT d.route, count(*) FROM deliveries d JOIN events e ON e.seq = d.event"
+_RETRY = """
+UPDATE deliveries SET status = 'pending', round_attempts = 0, blocked = 0,
+    due_at = NULL, settled_at = NULL
+WHERE id = ? AND status = 'dead' RETURNING route, lane"""
+_DISCARD = """
+UPDATE deliveries SET status = 'discarded', due_at = NULL, settled_at = ?
+WHERE id = ? AND status IN ('dead', 'pending', 'running') RETURNING route, lane"""
+_NOTE_CHANGE = "INSERT INTO changes (route, lane) VALUES (?, ?)"
+_FIND_KEY = "SELECT id FROM events WHERE key = ? AND seq != ?"
+_ACCEPT = """
+UPDATE events SET status = 'accepted', problems = NULL, type = ?, instance = ?, chat = ?,
+    key = coalesce(?, key)
+WHERE seq = ?"""
+_FIND_UNFINISHED = "SELECT route FROM deliveries WHERE event = ? AND status IN ('pending', 'running')"
+_ADD_DELIVERY = "INSERT INTO deliveries (event, route, lane) VALUES (?, ?, ?)"
 
 
 class SqliteLedger:
@@ -50,82 +73,128 @@ class SqliteLedger:
         self._path = path
         self._db = open_existing(path)
         self._db.row_factory = sqlite3.Row
+        # LIKE takes small letters for capital ones in ASCII only.
+        self._db.create_function("contains", 2, _contains, deterministic=True)
 
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
 
-    def events(self, where: EventFilter) -> list[EventRecord]:
+    def events(self, where: EventFilter, limit: int = 50) -> list[EventRecord]:
         """See `Ledger.events`."""
-        clause, values = _where(
-            {"type": where.type, "instance": where.instance, "chat": where.chat, "status": where.status}
-        )
-        statement = f"SELECT {_EVENT_COLUMNS} FROM events {clause} ORDER BY seq DESC LIMIT ?"
+        clause, values = _of_events(where)
         with unavailable(self._path):
-            return [_event(row, ()) for row in self._db.execute(statement, (*values, where.limit))]
+            rows = self._db.execute(f"{_EVENTS} {clause} ORDER BY seq DESC LIMIT ?", (*values, limit))
+            return [_event(row, ()) for row in rows]
+
+    def each_event(self, where: EventFilter) -> Iterator[EventRecord]:
+        """See `Ledger.each_event`."""
+        with unavailable(self._path):
+            last = self._db.execute("SELECT max(seq) FROM events").fetchone()[0]
+        clause, values = _of_events(where)
+        statement = f"{_EVENTS} {clause} AND seq <= ? AND seq > ? ORDER BY seq LIMIT {_PAGE}"
+        return (_event(row, ()) for row in self._rows(statement, (*values, last), "seq"))
 
     def event(self, event_id: str) -> EventRecord:
         """See `Ledger.event`."""
-        statement = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id >= ? AND id < ? || 'g' LIMIT 2"
         with unavailable(self._path):
             asked = _bound(event_id)
+            statement = f"{_EVENTS} WHERE id >= ? AND id < ? || 'g' LIMIT 2"
             found = self._db.execute(statement, (asked, asked)).fetchall() if event_id else []
             if len(found) != 1:
                 how_many = "no event has" if not found else "more than one event has"
                 raise NotFound(f"{how_many} an id that begins with {event_id!r}: see 'router events list'")
-            deliveries = self._db.execute(f"{_DELIVERY} WHERE d.event = ? ORDER BY d.id", (found[0]["seq"],))
-            return _event(found[0], [_delivery(row, self._history(row)) for row in deliveries])
+            rows = self._db.execute(f"{_DELIVERIES} WHERE d.event = ? ORDER BY d.id", (found[0]["seq"],))
+            return _event(found[0], [_delivery(row, self._history(row)) for row in rows])
 
-    def deliveries(self, where: DeliveryFilter) -> list[DeliveryRecord]:
+    def deliveries(self, where: DeliveryFilter, limit: int = 50) -> list[DeliveryRecord]:
         """See `Ledger.deliveries`."""
-        clause, values = _where(
-            {
-                "d.status": where.status,
-                "d.route": where.route,
-                "e.type": where.type,
-                "e.instance": where.instance,
-                "e.chat": where.chat,
-            }
-        )
+        clause, values = _of_deliveries(where)
         with unavailable(self._path):
-            rows = self._db.execute(f"{_DELIVERY} {clause} ORDER BY d.id LIMIT ?", (*values, where.limit))
+            rows = self._db.execute(f"{_DELIVERIES} {clause} ORDER BY d.id LIMIT ?", (*values, limit))
             return [_delivery(row, ()) for row in rows]
+
+    def each_delivery(self, where: DeliveryFilter) -> Iterator[DeliveryRecord]:
+        """See `Ledger.each_delivery`."""
+        clause, values = _of_deliveries(where)
+        statement = f"{_DELIVERIES} {clause} AND d.id > ? ORDER BY d.id LIMIT {_PAGE}"
+        return (_delivery(row, ()) for row in self._rows(statement, values, "id"))
+
+    def count(self, where: DeliveryFilter) -> dict[str, int]:
+        """See `Ledger.count`."""
+        clause, values = _of_deliveries(where)
+        with unavailable(self._path):
+            rows = self._db.execute(f"{_COUNT} {clause} GROUP BY d.route ORDER BY d.route", values)
+            return dict(rows.fetchall())
 
     def delivery(self, delivery_id: int) -> DeliveryRecord:
         """See `Ledger.delivery`."""
         with unavailable(self._path):
-            row = self._db.execute(f"{_DELIVERY} WHERE d.id = ?", (_bound(delivery_id),)).fetchone()
+            row = self._db.execute(f"{_DELIVERIES} WHERE d.id = ?", (_bound(delivery_id),)).fetchone()
             if row is None:
                 raise NotFound(f"no delivery has the id {delivery_id}: see 'router dead list'")
             return _delivery(row, self._history(row))
 
     def retry(self, delivery_ids: Sequence[int]) -> list[int]:
         """See `Ledger.retry`."""
-        return self._change(
-            delivery_ids,
-            """UPDATE deliveries SET status = 'pending', round_attempts = 0, blocked = 0,
-                   due_at = NULL, settled_at = NULL
-               WHERE id = ? AND status = 'dead' RETURNING route, lane""",
-        )
+        return self._change(_RETRY, [(delivery_id,) for delivery_id in delivery_ids])
 
     def discard(self, delivery_ids: Sequence[int]) -> list[int]:
         """See `Ledger.discard`."""
         now = to_micros(datetime.now(UTC))
-        return self._change(
-            delivery_ids,
-            f"""UPDATE deliveries SET status = 'discarded', due_at = NULL, settled_at = {now}
-                WHERE id = ? AND status IN ('dead', 'pending', 'running') RETURNING route, lane""",
+        return self._change(_DISCARD, [(now, delivery_id) for delivery_id in delivery_ids])
+
+    def replay(self, replays: Sequence[Replay], *, dry_run: bool = False) -> list[Replayed]:
+        """See `Ledger.replay`."""
+        with unavailable(self._path), nullcontext() if dry_run else self._transaction():
+            return [self._replay(replay, dry_run=dry_run) for replay in replays]
+
+    def _rows(self, statement: str, values: Sequence[object], key: str) -> Iterator[sqlite3.Row]:
+        """Yield the rows of a statement page by page; its last parameter is the ``key`` that is behind."""
+        after = 0
+        while True:
+            with unavailable(self._path):
+                page = self._db.execute(statement, (*values, after)).fetchall()
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1][key]
+
+    def _change(self, statement: str, rows: Iterable[tuple[int, ...]]) -> list[int]:
+        changed = []
+        lanes = set()
+        with unavailable(self._path), self._transaction():
+            for row in rows:
+                lane = self._db.execute(statement, row).fetchone()
+                if lane is not None:
+                    changed.append(row[-1])
+                    lanes.add(tuple(lane))
+            self._db.executemany(_NOTE_CHANGE, sorted(lanes))
+        return changed
+
+    def _replay(self, replay: Replay, *, dry_run: bool) -> Replayed:
+        found = self._db.execute("SELECT seq FROM events WHERE id = ?", (replay.event.id,)).fetchone()
+        if found is None:
+            return Replayed()
+        seq = found["seq"]
+        key = None if replay.key is None else key_hash(replay.key)
+        other = self._db.execute(_FIND_KEY, (key, seq)).fetchone()
+        if other is not None:
+            return Replayed(duplicate_of=other["id"])
+        unfinished = {row["route"] for row in self._db.execute(_FIND_UNFINISHED, (seq,))}
+        new = [delivery for delivery in replay.deliveries if delivery.route not in unfinished]
+        if new and not dry_run:
+            self._add(seq, replay.event, key, new)
+        return Replayed(
+            routes=[delivery.route for delivery in new],
+            waiting=[delivery.route for delivery in replay.deliveries if delivery not in new],
         )
 
-    def _change(self, delivery_ids: Sequence[int], statement: str) -> list[int]:
-        changed = []
-        with unavailable(self._path), self._transaction():
-            for delivery_id in delivery_ids:
-                lane = self._db.execute(statement, (delivery_id,)).fetchone()
-                if lane is not None:
-                    changed.append(delivery_id)
-                    self._db.execute("INSERT INTO changes (route, lane) VALUES (?, ?)", tuple(lane))
-        return changed
+    def _add(self, seq: int, event: Event, key: bytes | None, deliveries: Sequence[NewDelivery]) -> None:
+        self._db.execute(_ACCEPT, (event.type, event.instance, event.chat, key, seq))
+        for delivery in deliveries:
+            self._db.execute(_ADD_DELIVERY, (seq, delivery.route, delivery.lane))
+            self._db.execute(_NOTE_CHANGE, (delivery.route, delivery.lane))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -143,10 +212,44 @@ class SqliteLedger:
         return failed if delivery["started_at"] is None else [*failed, _last_attempt(delivery)]
 
 
-def _where(conditions: dict[str, object]) -> tuple[str, list[object]]:
-    asked = {column: _bound(value) for column, value in conditions.items() if value is not None}
-    clause = " AND ".join(f"{column} = ?" for column in asked)
-    return (f"WHERE {clause}" if asked else ""), list(asked.values())
+def _of_events(where: EventFilter) -> tuple[str, list[object]]:
+    clause, values = _where(
+        ("type = ?", where.type),
+        ("instance = ?", where.instance),
+        ("chat = ?", where.chat),
+        ("status = ?", where.status),
+        ("received_at >= ?", _micros(where.since)),
+        ("received_at < ?", _micros(where.before)),
+    )
+    of_delivery, more = _where(("status = ?", where.delivery), ("route = ?", where.route))
+    if more:
+        # Not EXISTS, which looks at each event: where few have such a delivery an index knows them.
+        clause += f" AND seq IN (SELECT event FROM deliveries {of_delivery})"
+    return clause, [*values, *more]
+
+
+def _of_deliveries(where: DeliveryFilter) -> tuple[str, list[object]]:
+    return _where(
+        ("d.status = ?", where.status),
+        ("d.route = ?", where.route),
+        ("e.type = ?", where.type),
+        ("e.instance = ?", where.instance),
+        ("e.chat = ?", where.chat),
+        ("contains(d.error, ?)", where.error),
+        ("d.settled_at >= ?", _micros(where.since)),
+        ("d.settled_at < ?", _micros(where.before)),
+    )
+
+
+def _where(*conditions: tuple[str, object]) -> tuple[str, list[object]]:
+    """Return a clause and its parameters; a condition without a value is left out."""
+    asked = [(condition, _bound(value)) for condition, value in conditions if value is not None]
+    clause = " AND ".join(["WHERE true", *(condition for condition, _ in asked)])
+    return clause, [value for _, value in asked]
+
+
+def _contains(error: str | None, part: str | None) -> bool:
+    return error is not None and part is not None and part.casefold() in error.casefold()
 
 
 def _bound(value: object) -> object:
@@ -156,6 +259,10 @@ def _bound(value: object) -> object:
     if isinstance(value, str) and _SURROGATES.search(value):
         return None
     return value
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
 
 
 def _moment(micros: int | None) -> datetime | None:

@@ -285,14 +285,14 @@ async def test_events_are_listed_newest_first_and_filtered(make: Make) -> None:
     await inbox.put(entry(event(2, chat="b"), status=EventStatus.UNKNOWN))
     await inbox.put(entry(event(3, chat="a")))
 
-    def ids(where: EventFilter) -> list[str]:
-        return [record.id for record in ledger.events(where)]
+    def ids(where: EventFilter, limit: int = 50) -> list[str]:
+        return [record.id for record in ledger.events(where, limit)]
 
     assert ids(EventFilter()) == ["00000003", "00000002", "00000001"]
     assert ids(EventFilter(chat="a")) == ["00000003", "00000001"]
     assert ids(EventFilter(status=EventStatus.UNKNOWN)) == ["00000002"]
     assert ids(EventFilter(instance=8)) == []
-    assert ids(EventFilter(type="incomingMessageReceived", limit=1)) == ["00000003"]
+    assert ids(EventFilter(type="incomingMessageReceived"), 1) == ["00000003"]
 
 
 async def test_an_event_is_found_by_the_beginning_of_its_id_while_that_is_unique(make: Make) -> None:
