@@ -61,10 +61,17 @@ def list_dead(
 ) -> None:
     """List dead letters, oldest first."""
     where = DeliveryFilter(
-        route=route, type=type_, instance=instance, chat=chat, error=error, since=since, before=before
+        status=DeliveryStatus.DEAD,
+        route=route,
+        type=type_,
+        instance=instance,
+        chat=chat,
+        error=error,
+        since=since,
+        before=before,
     )
     with operations.ledger_of(read(config, os.environ).config()) as ledger:
-        found = ledger.deliveries(operations.dead(where), limit)
+        found = ledger.deliveries(where, limit)
         rows = [operations.delivery_json(record) for record in found]
     _show(rows, _COLUMNS, as_json=as_json)
 

@@ -286,9 +286,9 @@ class Replayed:
     """What the ledger did about a `Replay`; all empty when the event is no longer there."""
 
     #: Routes for which it has a new delivery.
-    routes: Sequence[str] = ()
+    routes: tuple[str, ...] = ()
     #: Routes for which it has an unfinished delivery already: no second one was added.
-    waiting: Sequence[str] = ()
+    waiting: tuple[str, ...] = ()
     #: Another event that has its key: nothing was done.
     duplicate_of: str | None = None
 

@@ -360,8 +360,8 @@ class MemoryInbox:
             for delivery in new:
                 self._add(stored, delivery)
         return Replayed(
-            routes=[delivery.route for delivery in new],
-            waiting=[delivery.route for delivery in replay.deliveries if delivery not in new],
+            routes=tuple(delivery.route for delivery in new),
+            waiting=tuple(delivery.route for delivery in replay.deliveries if delivery not in new),
         )
 
     def _accept(self, stored: _Stored, replay: Replay) -> None:

@@ -186,8 +186,8 @@ class SqliteLedger:
         if new and not dry_run:
             self._add(seq, replay.event, key, new)
         return Replayed(
-            routes=[delivery.route for delivery in new],
-            waiting=[delivery.route for delivery in replay.deliveries if delivery not in new],
+            routes=tuple(delivery.route for delivery in new),
+            waiting=tuple(delivery.route for delivery in replay.deliveries if delivery not in new),
         )
 
     def _add(self, seq: int, event: Event, key: bytes | None, deliveries: Sequence[NewDelivery]) -> None:

@@ -17,6 +17,7 @@ COMMANDS = [
     ["plugins"],
     ["events", "list"],
     ["events", "show"],
+    ["events", "replay"],
     ["dead", "list"],
     ["dead", "show"],
     ["dead", "retry"],
@@ -70,7 +71,9 @@ def test_wrong_usage_is_2(router: Command, arguments: list[str]) -> None:
     "command", [c for c in COMMANDS if c[0] not in ("samples", "schema", "plugins")], ids=" ".join
 )
 def test_a_configuration_that_is_not_there_is_a_problem(router: Command, command: list[str]) -> None:
-    argument = {"show": ["1"], "retry": ["1"], "discard": ["1"], "send": ["x"]}.get(command[-1], [])
+    argument = {"show": ["1"], "replay": ["1"], "retry": ["1"], "discard": ["1"], "send": ["x"]}.get(
+        command[-1], []
+    )
     ended = router(*command, *argument, "--config", "gone.yaml")
     assert (ended.code, ended.out, ended.err) == (1, "", "gone.yaml: there is no such file\n")
 

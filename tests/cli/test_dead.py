@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from router.events import DeliveryStatus
+from router.inbox import Dead
+from router.inbox.sqlite import SqliteInbox
 from tests.cli.conftest import Command, statuses
+from tests.conftest import eventually
+from tests.inbox.build import claim, entry, event, failed
 
 KEYS = [
     "id",
@@ -57,6 +65,12 @@ def test_dead_letters_are_listed_oldest_first(router: Command) -> None:
         (["--type", "incomingMessageReceived"], 2),
         (["--instance", "5"], 0),
         (["--chat", "nobody"], 0),
+        (["--error", "CLOSED"], 2),
+        (["--error", "open"], 0),
+        (["--since", "1h"], 2),
+        (["--since", "2026-11-24"], 2),
+        (["--before", "1h"], 0),
+        (["--before", "2226-11-24T08:00+03:00", "--since", "2016-11-24T08:00Z"], 2),
         (["--limit", "1"], 1),
     ],
     ids=str,
@@ -154,3 +168,118 @@ def test_an_id_given_twice_is_changed_once(router: Command, filled: Path, dead: 
     ended = router("dead", "retry", str(dead[0]), str(dead[0]), "--json")
     assert ended.code == 0
     assert statuses(filled)[dead[0]] is DeliveryStatus.PENDING
+
+
+# By filter
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+@pytest.mark.parametrize(
+    ("arguments", "changed"),
+    [
+        (["--all"], [0, 1]),
+        (["--route", "messages", "--error", "closed"], [0, 1]),
+        (["--chat", "79001234568@c.us", "--instance", "1234"], [0, 1]),
+        (["--type", "incomingCall"], []),
+        (["--before", "1d"], []),
+        (["--since", "1d", "--rate", "100"], [0, 1]),
+    ],
+    ids=str,
+)
+def test_all_dead_letters_of_a_filter_are_changed_and_counted(
+    router: Command, filled: Path, dead: list[int], verb: str, arguments: list[str], changed: list[int]
+) -> None:
+    before = statuses(filled)
+    new = DeliveryStatus.PENDING if verb == "retry" else DeliveryStatus.DISCARDED
+
+    ended = router("dead", verb, *arguments, "--json")
+
+    expected = [{"route": "messages", "deliveries": len(changed)}] if changed else []
+    assert (ended.code, ended.err, ended.json) == (0, "", expected)
+    assert statuses(filled) == {**before, **{dead[index]: new for index in changed}}
+
+
+@pytest.mark.usefixtures("dead")
+def test_what_a_filter_changed_is_a_table_for_people(router: Command) -> None:
+    ended = router("dead", "retry", "--route", "messages")
+    assert [line.split() for line in ended.out.splitlines()] == [["route", "deliveries"], ["messages", "2"]]
+    assert router("dead", "retry", "--route", "messages").out == "no dead letters\n"
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+@pytest.mark.parametrize("chosen", [["--all"], ["--route", "messages"], ["ids"]], ids=str)
+def test_a_dry_run_counts_and_changes_nothing(
+    router: Command, filled: Path, dead: list[int], verb: str, chosen: list[str]
+) -> None:
+    before = statuses(filled)
+    arguments = [str(key) for key in dead] if chosen == ["ids"] else chosen
+    ended = router("dead", verb, *arguments, "--dry-run", "--json")
+    assert (ended.code, ended.json) == (0, [{"route": "messages", "deliveries": 2}])
+    assert statuses(filled) == before
+
+
+def test_a_dry_run_does_not_count_what_cannot_be_retried(router: Command, dead: list[int], done: int) -> None:
+    ended = router("dead", "retry", str(dead[0]), str(done), "--dry-run")
+    assert (ended.code, ended.err) == (1, f"delivery {done} is done, not dead\n")
+
+
+def test_a_filter_takes_no_deliveries_that_wait(router: Command, filled: Path, dead: list[int]) -> None:
+    router("dead", "retry", str(dead[0]))
+    assert router("dead", "discard", "--route", "messages", "--json").json[0]["deliveries"] == 1
+    assert statuses(filled)[dead[0]] is DeliveryStatus.PENDING
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["1", "--route", "messages"],
+        ["1", "--all"],
+        ["--all", "--chat", "x"],
+        ["--dry-run"],
+        ["--all", "--rate", "0"],
+        ["--all", "--rate", "nan"],
+        ["--since", "yesterday"],
+        ["--since", ""],
+        ["--before", "999999999d"],
+        ["--before", "2026-13-01"],
+    ],
+    ids=str,
+)
+def test_neither_nothing_nor_a_mixture_nor_nonsense_is_taken_for_all(
+    router: Command, filled: Path, dead: list[int], verb: str, arguments: list[str]
+) -> None:
+    assert dead
+    before = statuses(filled)
+    ended = router("dead", verb, *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert statuses(filled) == before
+
+
+def test_it_is_said_what_a_time_looks_like(router: Command) -> None:
+    told = " ".join(router("dead", "list", "--since", "soon").err.replace("│", " ").split())
+    assert "bad time 'soon': expected an age such as 2h or 7d, or a time such as 2026-11-24T08:00" in told
+
+
+def test_ctrl_c_stops_between_two_batches_and_says_how_far_it_came(folder: Path) -> None:
+    anyio.run(bury, folder, 50)
+    command = [sys.executable, "-m", "router", "dead", "retry", "--all", "--rate", "1"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        eventually(lambda: DeliveryStatus.PENDING in statuses(folder).values())
+        process.send_signal(signal.SIGINT)
+        out, err = (stream.decode() for stream in process.communicate(timeout=30))
+    retried = list(statuses(folder).values()).count(DeliveryStatus.PENDING)
+    assert (process.returncode, err) == (130, f"stopped: {retried} of 50 done\n")
+    assert out.splitlines()[1].split() == ["messages", str(retried)]
+    assert retried < 50
+
+
+async def bury(folder: Path, count: int) -> None:
+    """Make an inbox with so many dead letters."""
+    inbox = SqliteInbox(folder / "router.db", {"messages": 1})
+    await inbox.open()
+    for number in range(count):
+        await inbox.put(entry(event(number), "messages"))
+        inbox.settle(await claim(inbox), Dead("no", failed()))
+    await inbox.close()

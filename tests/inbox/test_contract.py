@@ -5,15 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pytest
-from anyio import fail_after, sleep
+from anyio import create_task_group, fail_after, sleep
 
 from router.errors import NotFound
-from router.events import DeliveryStatus, EventStatus, Problem
+from router.events import DeliveryStatus, Event, EventStatus, Problem
 from router.inbox import (
     Claim,
     Dead,
@@ -24,6 +25,9 @@ from router.inbox import (
     EventFilter,
     Inbox,
     Ledger,
+    NewDelivery,
+    Replay,
+    Replayed,
     Retry,
     Stored,
 )
@@ -359,3 +363,211 @@ async def test_a_delivery_that_takes_a_while_is_shown_as_running_until_it_is_set
 
     assert seen == [(1, "running"), (1, "pending")] * 2 + [(1, "running"), (1, "done")]
     assert (await claim(inbox)).id == 2
+
+
+async def bury(inbox: Inbox, *errors: str) -> None:
+    """Leave a dead letter for each of the errors, in chats of their own, oldest first."""
+    for number, error in enumerate(errors, 1):
+        await inbox.put(entry(event(number, chat=f"chat{number}")))
+        inbox.settle(await claim(inbox), Dead(error, failed()))
+    await drain(inbox)
+
+
+@pytest.mark.parametrize(
+    ("part", "ids"),
+    [
+        ("crm is down", [1]),
+        ("CRM", [1, 2]),
+        ("100%", [2]),
+        ("%", [2]),
+        ("_", [3]),
+        ("\\", [3]),
+        ("НЕДОСТУПЕН", [4]),
+        ("nothing like it", []),
+        ("\udcff", []),
+    ],
+)
+async def test_dead_letters_are_picked_by_a_part_of_their_error(
+    make: Make, part: str, ids: list[int]
+) -> None:
+    inbox, ledger, _ = await make()
+    await bury(inbox, "CRM is down", "the crm is 100% full", "C:\\a_file", "сервер недоступен")
+    assert [d.id for d in ledger.deliveries(DeliveryFilter(error=part))] == ids
+
+
+async def test_dead_letters_are_picked_by_when_they_were_settled(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await bury(inbox, "no", "no", "no")
+    await inbox.put(entry(event(4)))  # not settled at all
+    moments = [d.settled_at for d in ledger.deliveries(DeliveryFilter(status=DeliveryStatus.DEAD))]
+
+    def ids(since: datetime | None, before: datetime | None) -> list[int]:
+        return [d.id for d in ledger.deliveries(DeliveryFilter(route="orders", since=since, before=before))]
+
+    assert ids(moments[1], None) == [2, 3]
+    assert ids(None, moments[1]) == [1]
+    assert ids(moments[1], moments[2]) == [2]
+
+
+async def test_deliveries_are_counted_by_route(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    for number in (1, 2):
+        await inbox.put(entry(event(number, chat="a"), "orders"))
+    await inbox.put(entry(event(3, chat="b"), "orders", "audit"))
+
+    assert ledger.count(DeliveryFilter()) == {"audit": 1, "orders": 3}
+    assert ledger.count(DeliveryFilter(chat="a")) == {"orders": 2}
+    assert ledger.count(DeliveryFilter(status=DeliveryStatus.DEAD)) == {}
+
+
+async def test_events_are_picked_by_when_they_came_and_by_their_deliveries(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    for number in (1, 2, 3):
+        at = NOW + timedelta(minutes=number)
+        await inbox.put(entry(event(number, chat=f"c{number}", received_at=at), "orders", "gone"))
+    inbox.settle(await claim(inbox), Done(attempt()))
+    await drain(inbox)
+
+    def ids(**asked: Any) -> list[str]:
+        found = [record.id for record in ledger.events(EventFilter(**asked))]
+        return [each for each in found if each != "99999999"]
+
+    second = NOW + timedelta(minutes=2)
+    assert ids(since=second) == ["00000003", "00000002"]
+    assert ids(before=second) == ["00000001"]
+    assert ids(delivery=DeliveryStatus.DONE) == ["00000001"]
+    assert ids(delivery=DeliveryStatus.DONE, route="gone") == []
+    assert ids(delivery=DeliveryStatus.PENDING, route="orders") == ["00000003", "00000002"]
+    assert ids(route="gone", before=second) == ["00000001"]
+    assert ids(route="audit") == []
+
+
+async def test_all_events_and_deliveries_are_gone_through_oldest_first_however_many(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    async with create_task_group() as tasks:
+        for number in range(1, 1_102):
+            tasks.start_soon(inbox.put, entry(event(number, chat=f"c{number % 2}"), "gone"))
+
+    expected = [f"{number:08d}" for number in range(1, 1_102)]
+    events = ledger.each_event(EventFilter())
+    first = next(events)
+    await inbox.put(entry(event(5_000)))  # came meanwhile
+
+    assert [first.id, *(record.id for record in events)] == expected
+    assert [d.event for d in ledger.each_delivery(DeliveryFilter(route="gone"))] == expected
+    assert [d.event for d in ledger.each_delivery(DeliveryFilter(chat="c1"))] == expected[::2]
+    assert [record.id for record in ledger.each_event(EventFilter(chat="c1"))] == expected[::2]
+
+
+async def test_retried_dead_letters_of_a_lane_run_in_order_before_those_that_wait(make: Make) -> None:
+    inbox, ledger, noticed = await make()
+    for number in range(1, 7):
+        await inbox.put(entry(event(number)))
+    for number in (1, 2, 3):
+        ending = Done(attempt()) if number == 2 else Dead("no", failed())
+        inbox.settle(await claim(inbox), ending)
+    fourth = await claim(inbox)
+    inbox.settle(fourth, Retry(failed(), 3600.0))
+    await drain(inbox)
+
+    assert ledger.retry([1, 3]) == [1, 3]
+    await noticed()
+
+    order = []
+    for _ in range(2):
+        claimed = await claim(inbox)
+        order.append(claimed.id)
+        inbox.settle(claimed, Done(attempt(2)))
+    assert order == [1, 3]
+    ledger.discard([4])
+    await noticed()
+    assert (await claim(inbox)).id == 5
+
+
+def replay_of(of: Event, *routes: str, key: str | None = None) -> Replay:
+    return Replay(event=of, key=key, deliveries=[NewDelivery(route, of.chat or "-") for route in routes])
+
+
+async def test_a_replayed_event_comes_last_in_its_lane_and_is_the_same_event(make: Make) -> None:
+    inbox, ledger, noticed = await make()
+    for number in (1, 2):
+        await inbox.put(entry(event(number)))
+    inbox.settle(await claim(inbox), Done(attempt()))
+    await drain(inbox)
+
+    assert ledger.replay([replay_of(event(1), "orders")]) == [Replayed(routes=("orders",))]
+    await noticed()
+
+    order = []
+    for _ in range(2):
+        claimed = await claim(inbox)
+        order.append((claimed.event, claimed.attempt))
+        inbox.settle(claimed, Done(attempt()))
+    assert order == [(event(2), 1), (event(1), 1)]
+    await drain(inbox)
+    deliveries = ledger.event("00000001").deliveries
+    assert [(d.status, d.attempts, len(d.history)) for d in deliveries] == [(DeliveryStatus.DONE, 1, 1)] * 2
+
+
+async def test_an_event_is_not_replayed_to_a_route_that_is_not_done_with_it(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(1), "orders", "audit", "gone"))
+    claims = {c.route: c for c in [await claim(inbox), await claim(inbox)]}
+    inbox.started(claims["orders"])
+    inbox.settle(claims["audit"], Dead("no", failed()))
+    await drain(inbox)
+
+    of = replay_of(event(1), "orders", "audit", "gone")
+    assert ledger.replay([of], dry_run=True) == ledger.replay([of])
+    assert ledger.replay([of, of]) == [Replayed(waiting=("orders", "audit", "gone"))] * 2
+    assert [(d.route, d.status) for d in ledger.event("00000001").deliveries] == [
+        ("orders", DeliveryStatus.RUNNING),
+        ("audit", DeliveryStatus.DEAD),
+        ("gone", DeliveryStatus.PENDING),
+        ("audit", DeliveryStatus.PENDING),
+    ]
+
+
+async def test_a_replayed_event_is_accepted_with_the_facts_and_the_key_it_is_given(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    of = event(1)
+    bare = replace(of, type=None, instance=None, chat=None)
+    problems = (Problem("$", "json", "expected a JSON object"),)
+    await inbox.put(Entry(event=bare, status=EventStatus.INVALID, key="old", body=b"{}", problems=problems))
+
+    replays = [replay_of(of, "orders", key="new")]
+    assert ledger.replay(replays, dry_run=True) == [Replayed(routes=("orders",))]
+    assert ledger.event(of.id).status is EventStatus.INVALID
+    assert ledger.replay(replays) == [Replayed(routes=("orders",))]
+
+    record = ledger.event(of.id)
+    assert (record.status, record.type, record.instance, record.chat, tuple(record.problems)) == (
+        EventStatus.ACCEPTED,
+        of.type,
+        of.instance,
+        of.chat,
+        (),
+    )
+    assert isinstance(await inbox.put(entry(event(2), key="new")), Duplicate)
+    assert await inbox.put(entry(event(3), key="old")) == Stored()
+
+
+async def test_an_event_whose_key_another_one_has_is_not_replayed(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(entry(event(1), key="k"))
+    await inbox.put(Entry(event=event(2), status=EventStatus.INVALID, key="old", body=b"{}"))
+
+    assert ledger.replay([replay_of(event(2), "orders", key="k")]) == [Replayed(duplicate_of="00000001")]
+    assert ledger.event("00000002").status is EventStatus.INVALID
+    assert ledger.event("00000002").deliveries == ()
+
+
+async def test_an_event_that_is_replayed_under_its_own_key_is_no_duplicate_of_itself(make: Make) -> None:
+    inbox, ledger, _ = await make()
+    await inbox.put(Entry(event=event(1), status=EventStatus.UNKNOWN, key="k", body=b"{}"))
+    assert ledger.replay([replay_of(event(1), "orders", key="k")]) == [Replayed(routes=("orders",))]
+
+
+async def test_of_an_event_that_is_gone_nothing_is_replayed(make: Make) -> None:
+    _, ledger, _ = await make()
+    assert ledger.replay([replay_of(event(1), "orders")]) == [Replayed()]

@@ -47,7 +47,7 @@ def remove_old(path: Path) -> None:
 
 def events(path: Path) -> list[str]:
     with closing(SqliteLedger(path)) as ledger:
-        return sorted(record.id for record in ledger.events(EventFilter(limit=1000)))
+        return sorted(record.id for record in ledger.events(EventFilter(), limit=1000))
 
 
 @pytest.mark.parametrize(
