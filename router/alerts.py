@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -37,7 +38,7 @@ class AlertKind(StrEnum):
 class _Raised:
     first_at: datetime
     last_at: datetime
-    told_at: datetime
+    told_at: float
     count: int
 
 
@@ -47,22 +48,29 @@ class Alerts:
     Args:
         every: Seconds between two alerts of the same kind and subject.
         clock: Tells the time, UTC.
+        timer: Tells seconds that no setting of the clock changes.
     """
 
-    def __init__(self, every: float, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._every = timedelta(seconds=every)
+    def __init__(
+        self,
+        every: float,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        timer: Callable[[], float] = monotonic,
+    ) -> None:
+        self._every = every
         self._clock = clock
+        self._timer = timer
         self._raised: OrderedDict[tuple[AlertKind, str], _Raised] = OrderedDict()
 
     def report(self, kind: AlertKind, subject: str, **facts: Any) -> None:
         """Tell that something is wrong, unless the same was told a moment ago."""
-        now = self._clock()
-        raised = self._raised.setdefault((kind, subject), _Raised(now, now, now, 0))
+        now, seconds = self._clock(), self._timer()
+        raised = self._raised.setdefault((kind, subject), _Raised(now, now, seconds, 0))
         is_new = raised.count == 0
         raised.count += 1
         raised.last_at = now
-        if is_new or now - raised.told_at >= self._every:
-            raised.told_at = now
+        if is_new or seconds - raised.told_at >= self._every:
+            raised.told_at = seconds
             _log.warning("alert.raised", **_facts(kind, subject, raised), **facts)
         if len(self._raised) > _MAX_SUBJECTS:
             self._raised.popitem(last=False)

@@ -69,7 +69,10 @@ class Lines:
     """Writes lines, each whole. A log that cannot be written stops nobody's work."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+        # Past the buffer: what a full disk did not take would stay in it, and spoil the exit code.
+        self._stream = getattr(stream, "raw", stream)
+        #: The last line is not whole, since the disk was full: the next one begins a line of its own.
+        self._is_cut = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._waiting: list[bytes] = []
@@ -100,10 +103,15 @@ class Lines:
 
     def _put_out(self) -> None:
         lines, self._waiting = b"".join(self._waiting), []
-        if lines:
-            with contextlib.suppress(OSError, ValueError):
-                self._stream.write(lines)
-                self._stream.flush()
+        if self._is_cut and lines:
+            lines = b"\n" + lines
+        with contextlib.suppress(OSError, ValueError):
+            while lines:
+                written = self._stream.write(lines)
+                if not written:
+                    return
+                self._is_cut = not lines[:written].endswith(b"\n")
+                lines = lines[written:]
 
 
 def _bound_logger(level: int, renderer: _Renderer) -> type[structlog.typing.FilteringBoundLogger]:

@@ -14,12 +14,17 @@ START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 class Clock:
     def __init__(self) -> None:
         self.now = START
+        self.seconds = 0.0
 
     def __call__(self) -> datetime:
         return self.now
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+    def timer(self) -> float:
+        return self.seconds
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def alerts(clock: Clock) -> Alerts:
-    return Alerts(600, clock)
+    return Alerts(600, clock, clock.timer)
 
 
 def told(log: Log) -> list[JsonObject]:
@@ -129,3 +134,15 @@ def test_a_sender_of_ever_new_types_does_not_fill_the_memory(alerts: Alerts, log
     alerts.report(AlertKind.UNKNOWN_TYPE, "type 1")  # is remembered
     alerts.report(AlertKind.UNKNOWN_TYPE, "type 0")  # was forgotten
     assert [line["subject"] for line in told(log)] == ["type 0"]
+
+
+def test_a_clock_that_is_set_back_keeps_no_alert_from_being_told(
+    alerts: Alerts, clock: Clock, log: Log
+) -> None:
+    alerts.report(AlertKind.DEAD, "orders")
+    clock.advance(600)
+    clock.now -= timedelta(days=30)
+
+    alerts.report(AlertKind.DEAD, "orders")
+
+    assert [line["count"] for line in told(log)] == [1, 2]

@@ -564,3 +564,54 @@ async def test_nothing_waits_after_the_loop(writes: Writes) -> None:
     structured.info("two")
 
     assert writes.written == [["one"], ["two"]]
+
+
+class SmallDisk(io.RawIOBase):
+    """A file on a disk that takes so many bytes and then no more."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.content = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        taken = bytes(data)[: self.room]
+        self.room -= len(taken)
+        self.content += taken
+        return len(taken)
+
+
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_line_that_a_full_disk_cut_off_does_not_spoil_the_next(log: Log, cut: int) -> None:
+    disk = SmallDisk(10_000)
+    stream = io.BufferedWriter(disk)
+    configure(LoggingSettings(level="DEBUG", format=LogFormat.JSON), Redactor([]), stream)
+    structured.info("one")
+    disk.room = cut
+    structured.info("cut off")
+    structured.info("lost")
+    disk.room = 10_000
+    structured.info("two")
+    structured.info("three")
+
+    whole, cut_off, *others = disk.content.splitlines()
+    assert orjson.loads(whole)["event"] == "one"
+    assert len(cut_off) == cut
+    assert [orjson.loads(line)["event"] for line in others] == ["two", "three"]
+    stream.flush()  # nothing is left that would fail when the process ends
+
+
+def test_a_disk_that_is_full_between_two_lines_cuts_none(log: Log) -> None:
+    disk = SmallDisk(10_000)
+    configure(LoggingSettings(level="DEBUG", format=LogFormat.JSON), Redactor([]), io.BufferedWriter(disk))
+    structured.info("one")
+    disk.room = 0
+    structured.info("lost")
+    disk.room = 10_000
+    structured.info("two")
+
+    assert [orjson.loads(line)["event"] for line in disk.content.splitlines()] == ["one", "two"]
