@@ -1,0 +1,1 @@
+"""Measures the router: ``make bench``, or ``python -m bench ROW …``."""

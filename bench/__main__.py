@@ -1,139 +1,128 @@
-"""``make bench``: the webhook's throughput as a share of a bare application's, in one run on one machine.
+"""``make bench``: every figure of docs/reference/performance.md, in one run on one machine.
 
-Both servers run on one processor and wrk on another, with 32 connections; they take turns, and the
-median of the rounds counts. The router validates, deduplicates, stores (SQLite, synchronous=FULL),
-routes to a handler that does nothing and settles, with INFO lines in a file. Beside the figures
-stands what one fsync costs here: on a fast disk absolute rates flatter.
+A whole run writes the results and the page; single rows and ``--quick`` only print.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
-import re
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROUNDS = 3
-SECONDS = 4
-CONNECTIONS = 32
-ROUTES = """\
-plugins_dir: .
-logging: {format: json}
-routes: [{name: all, type: incomingMessageReceived, handler: nothing}]
-"""
-PLUGIN = """\
-from router import hookimpl
+from bench import machine, report
+from bench.figures import CannotMeasure
+from bench.others import VENV
+from bench.report import Result, Results
+from bench.rows import FULL, QUICK, Effort, Row
+from bench.rows.all import ROWS
 
-async def nothing(event, context): pass
-
-@hookimpl
-def register_handlers(register): register("nothing", nothing)
-"""
+_ROOT = Path(__file__).parents[1]
+_RESULTS = _ROOT / "bench" / "results.json"
+_PAGE = _ROOT / "docs" / "reference" / "performance.md"
+#: On the disk that is measured; git ignores it.
+_WORK = _ROOT / "var"
 
 
 def main() -> None:
-    """Measure and print a table."""
-    if shutil.which("wrk") is None or shutil.which("taskset") is None:
-        sys.exit("make bench needs wrk and taskset: apt-get install wrk util-linux")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "routes.yaml").write_text(ROUTES)
-        (folder / "nothing.py").write_text(PLUGIN)
-        bare = [sys.executable, "-m", "uvicorn", "bench.bare:app", "--port", "8291", "--log-level", "error"]
-        router = [
-            sys.executable,
-            "-m",
-            "router",
-            "--config",
-            f"{folder}/routes.yaml",
-            "serve",
-            "--port",
-            "8292",
-        ]
-        with server(bare, 8291, folder / "bare.log"), server(router, 8292, folder / "router.log"):
-            rates = [(rate(8291, f"b{turn}"), rate(8292, f"r{turn}")) for turn in range(ROUNDS)]
-        fsync = fsync_time(folder)
-    bare_rate, router_rate = (statistics.median(column) for column in zip(*rates, strict=True))
-    share = statistics.median(router / bare for bare, router in rates)
-    print(f"one fsync                {fsync * 1e6:8.0f} µs")
-    print(f"bare application         {bare_rate:8.0f} requests/s")
-    print(f"router, durable          {router_rate:8.0f} notifications/s")
-    print(f"router / bare            {share:8.2f}")
-
-
-@contextmanager
-def server(command: list[str], port: int, log: Path) -> Iterator[None]:
-    """Run a server on the first processor until the block ends."""
-    with log.open("wb") as file:
-        process = subprocess.Popen(["taskset", "-c", "0", *command], stdout=file, stderr=file)
+    """Do what the command line asks for."""
+    arguments = _arguments()
+    if arguments.page:
+        _write_page()
+        return
     try:
-        wait_for(port)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+        _require_tools()
+        _, load_core = machine.cores()
+    except CannotMeasure as exc:
+        sys.exit(f"make bench: {exc}")
+    os.sched_setaffinity(0, {load_core})  # this process asks and waits: not on the server's processor
+    chosen = [row for row in ROWS if row.name in (arguments.rows or {row.name for row in ROWS})]
+    results = _measure(chosen, QUICK if arguments.quick else FULL)
+    if not arguments.rows and not arguments.quick:
+        _RESULTS.write_text(json.dumps(report.to_json(results), indent=1, ensure_ascii=False) + "\n", "utf-8")
+        _write_page()
+    sys.exit(any(result.problem for result in results.results))
 
 
-def wait_for(port: int) -> None:
-    """Wait until something answers on the port."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    names = [row.name for row in ROWS]
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"what to measure: {', '.join(names)}; all")
+    parser.add_argument("--quick", action="store_true", help="short turns, to see that everything works")
+    parser.add_argument("--page", action="store_true", help="write the page again from the last results")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.rows) - set(names):
+        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    return arguments
 
 
-def rate(port: int, run: str) -> float:
-    """Return requests per second, all of them answered 200."""
-    command = [
-        "taskset",
-        "-c",
-        "1",
-        "wrk",
-        "-t1",
-        f"-c{CONNECTIONS}",
-        f"-d{SECONDS}",
-        "-s",
-        str(HERE / "load.lua"),
-    ]
-    ended = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "RUN": run},
+def _require_tools() -> None:
+    missing = [tool for tool in ("wrk", "taskset") if shutil.which(tool) is None]
+    if missing:
+        raise CannotMeasure(f"{' and '.join(missing)} not found: apt-get install wrk util-linux")
+    if not (VENV / "bin" / "k6").exists():
+        raise CannotMeasure("bench/.venv is not there: `make bench` sets it up")
+
+
+def _measure(rows: Sequence[Row], effort: Effort) -> Results:
+    _WORK.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=_WORK) as name:
+        folder = Path(name)
+        results = Results(
+            date=datetime.now(UTC).date().isoformat(),
+            machine=machine.facts(folder),
+            results=[_result(row, effort, folder) for row in rows],
+        )
+    _print_verdict(results)
+    return results
+
+
+def _result(row: Row, effort: Effort, folder: Path) -> Result:
+    """Measure a row, print what came of it, and remove what it left on the disk."""
+    own = folder / row.name
+    own.mkdir()
+    disk, started, figures, problem = machine.fsync_times(own), time.monotonic(), [], None
+    try:
+        figures = row.measure(effort, own)
+    except CannotMeasure as exc:
+        problem = str(exc)
+    result = Result(
+        row=row.name,
+        seconds=time.monotonic() - started,
+        fsync=machine.fsync_of(disk + machine.fsync_times(own)),
+        figures=figures,
+        problem=problem,
     )
-    if "Non-2xx" in ended.stdout:
-        sys.exit(f"not every answer was 200:\n{ended.stdout}")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", ended.stdout)
-    assert found, ended.stdout
-    return float(found[1])
+    print(report.table(result), flush=True)
+    shutil.rmtree(own)
+    return result
 
 
-def fsync_time(folder: Path) -> float:
-    """Return the median of what appending 4 KiB and waiting for the disk takes, in seconds."""
-    times = []
-    with (folder / "fsync").open("wb", buffering=0) as file:
-        for _ in range(500):
-            file.write(bytes(4096))
-            started = time.perf_counter()
-            os.fdatasync(file.fileno())
-            times.append(time.perf_counter() - started)
-    return statistics.median(times)
+def _print_verdict(results: Results) -> None:
+    missed = [
+        f"{result.row}: {figure.name}"
+        for result in results.results
+        for figure in result.figures
+        if figure.is_met is False
+    ]
+    broken = [result.row for result in results.results if result.problem]
+    if missed:
+        print(f"MISSED: {'; '.join(missed)}")
+    if broken:
+        print(f"COULD NOT BE MEASURED: {', '.join(broken)}")
+    if not missed and not broken:
+        print("every budget is kept")
+
+
+def _write_page() -> None:
+    results = report.from_json(json.loads(_RESULTS.read_text("utf-8")))
+    _PAGE.write_text(report.page(results, ROWS), "utf-8")
 
 
 if __name__ == "__main__":

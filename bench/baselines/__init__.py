@@ -1,0 +1,1 @@
+"""Servers that the router is measured against. They store nothing."""

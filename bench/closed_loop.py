@@ -1,0 +1,52 @@
+"""Closed loop: wrk sends as fast as it is answered, over 32 connections. It shows how much a server does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.figures import CannotMeasure
+from bench.servers import run_pinned
+
+CONNECTIONS = 32
+_SCRIPT = Path(__file__).parent / "load" / "closed.lua"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What wrk did."""
+
+    requests: int
+    seconds: float
+
+
+def load(
+    url: str, run: str, seconds: float, log: Path, *, kind: str = "incomingMessageReceived", chats: int = 500
+) -> Load:
+    """Send notifications for so long; each has an ``idMessage`` of its own as long as ``run`` is.
+
+    Raises:
+        CannotMeasure: Not every answer was 200.
+    """
+    printed = run_pinned(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}", "-s", str(_SCRIPT), url],
+        environ={"RUN": run, "TYPE": kind, "CHATS": str(chats)},
+        log=log,
+    )
+    return parse(printed)
+
+
+def parse(printed: str) -> Load:
+    """Read what wrk prints: for people, and at its end a line of ours.
+
+    Raises:
+        CannotMeasure: Not every answer was 200, or our line is not there.
+    """
+    last = printed.strip().rpartition("\n")[2]
+    if not last.startswith("{"):
+        raise CannotMeasure(f"wrk did not print what its script prints last: {printed.strip()[-500:]!r}")
+    summary = json.loads(last)
+    if summary["errors"] or not summary["requests"]:
+        raise CannotMeasure(f"not every notification was answered with 200: {printed.strip()}")
+    return Load(summary["requests"], summary["microseconds"] / 1e6)
