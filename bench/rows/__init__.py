@@ -17,13 +17,13 @@ class Effort:
     rounds: int
     #: Length of a turn, in seconds.
     seconds: int
-    #: Deliveries that wait in the row ``backlog``.
+    #: Deliveries that wait in the row ``backlog``; old events in the row ``retention`` are half as many.
     backlog: int
 
 
-FULL = Effort(rounds=5, seconds=4, backlog=1_000_000)
+FULL = Effort(rounds=4, seconds=4, backlog=1_000_000)
 #: To see that everything works; too short for a figure that could be quoted.
-QUICK = Effort(rounds=2, seconds=2, backlog=50_000)
+QUICK = Effort(rounds=2, seconds=2, backlog=150_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
