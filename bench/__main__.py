@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import machine, report
-from bench.figures import CannotMeasure
+from bench.figures import CannotMeasure, Figure
 from bench.others import VENV
 from bench.report import Result, Results
 from bench.rows import FULL, QUICK, Effort, Row
@@ -77,7 +77,7 @@ def _measure(rows: Sequence[Row], effort: Effort) -> Results:
         results = Results(
             date=datetime.now(UTC).date().isoformat(),
             machine=machine.facts(folder),
-            results=[_result(row, effort, folder) for row in rows],
+            results=tuple(_result(row, effort, folder) for row in rows),
         )
     _print_verdict(results)
     return results
@@ -87,7 +87,9 @@ def _result(row: Row, effort: Effort, folder: Path) -> Result:
     """Measure a row, print what came of it, and remove what it left on the disk."""
     own = folder / row.name
     own.mkdir()
-    disk, started, figures, problem = machine.fsync_times(own), time.monotonic(), [], None
+    disk, started = machine.fsync_times(own), time.monotonic()
+    figures: Sequence[Figure] = ()
+    problem = None
     try:
         figures = row.measure(effort, own)
     except CannotMeasure as exc:
@@ -96,7 +98,7 @@ def _result(row: Row, effort: Effort, folder: Path) -> Result:
         row=row.name,
         seconds=time.monotonic() - started,
         fsync=machine.fsync_of(disk + machine.fsync_times(own)),
-        figures=figures,
+        figures=tuple(figures),
         problem=problem,
     )
     print(report.table(result), flush=True)

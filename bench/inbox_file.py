@@ -98,7 +98,8 @@ def multiply(source: Path, target: Path, deliveries: int) -> int:
             db.execute("COMMIT")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     _flush(target)
-    return copies * int(count)
+    total: int = copies * count
+    return total
 
 
 def age(path: Path) -> None:
@@ -114,10 +115,10 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-#: What is another in a copy; an id begins with the time, in hexadecimal (RFC 9562, UUID version 7).
+#: What is another in a copy; an id begins with the time (RFC 9562, UUID version 7), here with a late one.
 _EVENT = {
     "seq": "seq + :number * :seqs",
-    "id": "printf('%08x', 0x01a00000 + :number) || substr(id, 9)",
+    "id": "printf('ff%06x', :number) || substr(id, 9)",
     "key": "CASE typeof(key) WHEN 'blob' THEN randomblob(length(key)) ELSE key || '-' || :number END",
     "received_at": "received_at + :number",
 }

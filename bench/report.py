@@ -20,7 +20,7 @@ class Result:
     seconds: float
     #: The disk right before and after the row.
     fsync: Fsync
-    figures: Sequence[Figure] = ()
+    figures: tuple[Figure, ...] = ()
     #: Why it could not be measured.
     problem: str | None = None
 
@@ -32,7 +32,7 @@ class Results:
     #: ISO 8601.
     date: str
     machine: dict[str, str]
-    results: Sequence[Result]
+    results: tuple[Result, ...]
 
 
 def to_json(results: Results) -> dict[str, Any]:
@@ -58,16 +58,16 @@ def from_json(data: dict[str, Any]) -> Results:
     return Results(
         date=data["date"],
         machine=data["machine"],
-        results=[
+        results=tuple(
             Result(
                 row=row["row"],
                 seconds=row["seconds"],
                 fsync=Fsync(**row["fsync_ms"]),
-                figures=[Figure.from_json(figure) for figure in row["figures"]],
+                figures=tuple(Figure.from_json(figure) for figure in row["figures"]),
                 problem=row["problem"],
             )
             for row in data["rows"]
-        ],
+        ),
     )
 
 
