@@ -293,6 +293,7 @@ class Lanes:
 
     def _run_next(self, lane: _Lane) -> Claim:
         lane.running = True
+        lane.has_waited = False
         self._idle_routes -= not lane.route.running
         lane.route.running += 1
         self._running += 1
