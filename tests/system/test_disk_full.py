@@ -106,7 +106,6 @@ async def test_a_router_that_ends_while_the_disk_is_full_loses_nothing(
     assert router.stop() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a lock file that cannot be written ends in a traceback")
 async def test_a_router_without_an_inbox_does_not_start_on_a_full_disk(
     disk: SmallDisk, router: Router
 ) -> None:

@@ -59,9 +59,6 @@ async def test_calls_that_fail_lose_nothing(
         assert router.query("PRAGMA integrity_check") == [("ok",)]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the writer's thread ends when it cannot read; nothing is answered then"
-)
 async def test_a_file_that_cannot_be_read_is_told_and_survived(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     with Router(tmp_path) as router:

@@ -63,7 +63,6 @@ async def test_a_hot_chat_holds_up_no_other(tmp_path: Path, report: Report) -> N
         assert router.stop() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="routes that hang take each slot of delivery.concurrency")
 async def test_routes_that_hang_do_not_take_all_slots(tmp_path: Path, report: Report) -> None:
     hanging = [f"{{name: hang{n}, type: incomingMessageReceived, handler: hang}}" for n in range(17)]
     with Router(tmp_path, ROUTES[0], *hanging) as router:

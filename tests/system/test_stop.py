@@ -53,7 +53,6 @@ async def test_what_does_not_end_in_time_is_given_back(tmp_path: Path) -> None:
         assert router.query("SELECT status, attempts FROM deliveries") == [("pending", 0)]
 
 
-@pytest.mark.xfail(strict=True, reason="a thread that never returns keeps the process alive")
 async def test_a_thread_that_never_returns_does_not_keep_the_process_alive(tmp_path: Path) -> None:
     route = "{name: all, type: incomingMessageReceived, handler: hang_in_thread}"
     with Router(tmp_path, route, settings="delivery: {shutdown_grace: 1s}") as router:
