@@ -63,6 +63,13 @@ async def flaky(event, context):
     note("end", event, context)
 
 
+async def deadly(event, context):
+    note("start", event, context)
+    if event.text.split()[0] == "deadly":
+        os._exit(1)
+    note("end", event, context)
+
+
 async def hang(event, context):
     note("start", event, context)
     await asyncio.Event().wait()
@@ -75,7 +82,7 @@ def hang_in_thread(event, context):
 
 @hookimpl
 def register_handlers(register):
-    for handler in (keep, uneven, slow, flaky, hang, hang_in_thread):
+    for handler in (keep, uneven, slow, flaky, deadly, hang, hang_in_thread):
         register(handler.__name__, handler)
 """
 #: One route for everything.
