@@ -1,4 +1,4 @@
-"""The docs say what the code does: reference pages are held against it, README and tutorial are run.
+"""The docs say what the code does: reference pages are held against it, README, tutorial and others are run.
 
 CONTRIBUTING.md says how blocks of a page are marked.
 """
@@ -33,7 +33,12 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 #: Pages that are run from top to bottom.
-RUN = [ROOT / "README.md", *sorted((DOCS / "tutorial").glob("*.md"))]
+RUN = [
+    ROOT / "README.md",
+    *sorted((DOCS / "tutorial").glob("*.md")),
+    DOCS / "how-to" / "handle-dead-letters.md",
+    DOCS / "how-to" / "replay-events.md",
+]
 #: Pages whose examples have tests of their own.
 TESTED_ELSEWHERE = [REFERENCE / "routes-yaml.md", REFERENCE / "patterns.md"]
 #: Seconds until a command has to be done, or a log line to be there.
@@ -255,7 +260,7 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, "utf-8")
 
 
-# README and tutorial
+# Pages that are run
 
 
 #: Stands in for ``pip install``: makes the package known, and downloads and builds nothing.
