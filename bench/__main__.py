@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from bench import machine, report
 from bench.figures import CannotMeasure, Figure
+from bench.neighbours import Neighbours
 from bench.others import VENV
 from bench.report import Result, Results
 from bench.rows import FULL, QUICK, Effort, Row
@@ -41,6 +43,7 @@ def main() -> None:
         _, load_core = machine.cores()
     except CannotMeasure as exc:
         sys.exit(f"make bench: {exc}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what it started is stopped, too
     os.sched_setaffinity(0, {load_core})  # this process asks and waits: not on the server's processor
     chosen = [row for row in ROWS if row.name in (arguments.rows or {row.name for row in ROWS})]
     results = _measure(chosen, QUICK if arguments.quick else FULL)
@@ -87,7 +90,7 @@ def _result(row: Row, effort: Effort, folder: Path) -> Result:
     """Measure a row, print what came of it, and remove what it left on the disk."""
     own = folder / row.name
     own.mkdir()
-    disk, started = machine.fsync_times(own), time.monotonic()
+    disk, started, neighbours = machine.fsync_times(own), time.monotonic(), Neighbours()
     figures: Sequence[Figure] = ()
     problem = None
     try:
@@ -97,6 +100,7 @@ def _result(row: Row, effort: Effort, folder: Path) -> Result:
     result = Result(
         row=row.name,
         seconds=time.monotonic() - started,
+        others=neighbours.share(),
         fsync=machine.fsync_of(disk + machine.fsync_times(own)),
         figures=tuple(figures),
         problem=problem,
@@ -114,10 +118,13 @@ def _print_verdict(results: Results) -> None:
         if figure.is_met is False
     ]
     broken = [result.row for result in results.results if result.problem]
+    disturbed = [result.row for result in results.results if result.is_disturbed]
     if missed:
         print(f"MISSED: {'; '.join(missed)}")
     if broken:
         print(f"COULD NOT BE MEASURED: {', '.join(broken)}")
+    if disturbed:
+        print(f"DISTURBED: {', '.join(disturbed)}")
     if not missed and not broken:
         print("every budget is kept")
 

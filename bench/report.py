@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.figures import Budget, Figure
 from bench.machine import Fsync
+from bench.neighbours import TOO_MUCH
 from bench.rows import Row
 
 
@@ -20,9 +21,16 @@ class Result:
     seconds: float
     #: The disk right before and after the row.
     fsync: Fsync
+    #: The share of the processors that worked for others meanwhile, from 0 to 1.
+    others: float
     figures: tuple[Figure, ...] = ()
     #: Why it could not be measured.
     problem: str | None = None
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether others worked so much that the figures are worth little."""
+        return self.others > TOO_MUCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,7 @@ def to_json(results: Results) -> dict[str, Any]:
                 "row": result.row,
                 "seconds": round(result.seconds, 1),
                 "fsync_ms": asdict(result.fsync),
+                "others": round(result.others, 3),
                 "figures": [figure.to_json() for figure in result.figures],
                 "problem": result.problem,
             }
@@ -63,6 +72,7 @@ def from_json(data: dict[str, Any]) -> Results:
                 row=row["row"],
                 seconds=row["seconds"],
                 fsync=Fsync(**row["fsync_ms"]),
+                others=row["others"],
                 figures=tuple(Figure.from_json(figure) for figure in row["figures"]),
                 problem=row["problem"],
             )
@@ -78,6 +88,8 @@ def table(result: Result) -> str:
     """Return the figures of a row, aligned."""
     disk = f"one fsync {result.fsync.p50:.2f} ms, p99 {result.fsync.p99:.2f} ms"
     lines = [f"{result.row}  ({disk}; {result.seconds:.0f} s)"]
+    if result.is_disturbed:
+        lines.append(f"  DISTURBED: {_disturbed(result)}")
     if result.problem:
         lines.append(f"  COULD NOT BE MEASURED: {result.problem}")
     cells = [_cells(figure) for figure in result.figures]
@@ -118,6 +130,10 @@ def _verdict(figure: Figure) -> str:
     return {None: "", True: "ok", False: "MISSED"}[figure.is_met]
 
 
+def _disturbed(result: Result) -> str:
+    return f"others used {result.others:.0%} of the processors meanwhile; measure again when it is quiet"
+
+
 # For the docs
 
 #: Holds ``{machine}`` and ``{rows}``.
@@ -142,6 +158,8 @@ def _section(row: Row, result: Result) -> str:
     if result.problem:
         return f"{head}Could not be measured: {result.problem}"
     disk = f"One fsync meanwhile: {result.fsync.p50:.2f} ms, p99 {result.fsync.p99:.2f} ms."
+    if result.is_disturbed:
+        disk += f" **Disturbed**: {_disturbed(result)}."
     lines = ["| figure | measured | budget | | made of |", "| --- | --- | --- | --- | --- |"]
     return head + "\n".join([*lines, *map(_line, result.figures)]) + f"\n\n{disk}"
 

@@ -17,6 +17,7 @@ from bench import closed_loop, inbox_file, open_loop, report, starts
 from bench.figures import Budget, CannotMeasure, Figure, percentile, ratios
 from bench.inbox_file import InboxFile
 from bench.machine import Fsync, facts, fsync_times
+from bench.neighbours import used
 from bench.report import Result, Results
 from bench.rows.all import ROWS
 from bench.servers import Cpu, cpu_of, memory_of
@@ -139,6 +140,10 @@ def test_memory_is_read_in_megabytes() -> None:
     assert memory_of("Name:\tx\nVmHWM:\t  2000 kB\nVmRSS:\t  1000 kB\n", "VmRSS") == 1.024
 
 
+def test_time_that_processors_worked_is_all_but_idleness_and_interrupts() -> None:
+    assert used("cpu  100 20 3 9999 9999 9999 9999 400 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n") == 5.23
+
+
 NOTED = "e1,a@c.us,100.000000,100.001000\ne2,b@c.us,101.500000,101.502000\n"
 
 
@@ -218,7 +223,7 @@ FIGURES = [
     Figure(name="memory", value=80.0, unit="MB", budget=Budget(at_most=100)),
     Figure(name="rate", value=12_345.0, unit="/s"),
 ]
-RESULT = Result(row="webhook", seconds=3.0, fsync=Fsync(0.1, 0.25), figures=tuple(FIGURES))
+RESULT = Result(row="webhook", seconds=3.0, fsync=Fsync(0.1, 0.25), others=0.01, figures=tuple(FIGURES))
 
 
 def results(*found: Result) -> Results:
@@ -235,9 +240,16 @@ def test_the_table_has_a_line_for_each_figure() -> None:
 
 
 def test_a_row_that_could_not_be_measured_says_why() -> None:
-    broken = Result(row="webhook", seconds=3.0, fsync=Fsync(0.1, 0.25), problem="wrk is gone")
+    broken = Result(row="webhook", seconds=3.0, fsync=Fsync(0.1, 0.25), others=0.01, problem="wrk is gone")
     assert "COULD NOT BE MEASURED: wrk is gone" in report.table(broken)
     assert "Could not be measured: wrk is gone" in report.page(results(broken), ROWS)
+
+
+def test_a_row_that_was_disturbed_says_so() -> None:
+    disturbed = replace(RESULT, others=0.4)
+    assert "DISTURBED: others used 40% of the processors meanwhile" in report.table(disturbed)
+    assert "**Disturbed**: others used 40% of the processors" in report.page(results(disturbed), ROWS)
+    assert "isturbed" not in report.page(results(RESULT), ROWS)
 
 
 def test_results_are_the_same_after_they_were_written_and_read() -> None:
