@@ -29,6 +29,7 @@ from router.inbox import Attempt, AttemptOutcome, Claim, Dead, Done, Inbox, Outc
 from router.limits import Limit, Limits
 from router.routing import Order, Route
 from router.threads import Threads
+from router.watchdog import Watchdog
 
 _log = structlog.get_logger("router.dispatch")
 
@@ -81,6 +82,7 @@ class Dispatcher:
             if not target.is_async
         }
         self._limits = Limits(inbox.started)
+        self._watchdog = Watchdog(self._limits.work_of, targets)
         self._running: CancelScope | None = None
         self._finished = asyncio.Event()
         self._tells_done = _log.is_enabled_for(logging.DEBUG)
@@ -92,7 +94,7 @@ class Dispatcher:
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Carry deliveries until `stop` is called."""
-        with CancelScope() as self._running:
+        with self._watchdog, CancelScope() as self._running:
             async with create_task_group() as tasks:
                 tasks.start_soon(self._limits.watch)
                 async with create_task_group() as carriers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import inf
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Work = TypeVar("Work")
 
@@ -69,6 +69,10 @@ class Limits(Generic[Work]):
         limit: Limit[Work] = Limit(task, asyncio.get_running_loop())
         self._limits.append(limit)
         return limit
+
+    def work_of(self, task: asyncio.Task[Any]) -> Work | None:
+        """Return what a task works on now, if it is one of these. Safe in any thread."""
+        return next((limit.work for limit in self._limits if limit.task is task), None)
 
     async def watch(self) -> None:
         """Cancel each task whose limit has passed, again and again while it does not end. Runs for ever."""
