@@ -9,7 +9,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from tests.system.harness import PATIENCE, Router
@@ -83,7 +83,7 @@ class Sender:
                 answer = await post(*connection, notification(chat, self.answered[chat] + 1))
             except (OSError, EOFError):
                 if connection:
-                    connection[1].close()
+                    await hang_up(connection[1])
                 connection = None
                 await asyncio.sleep(0.01)  # GREEN-API would wait a minute
                 continue
@@ -94,7 +94,7 @@ class Sender:
                 self.refused += 1
                 await asyncio.sleep(0.05)
         if connection:
-            connection[1].close()
+            await hang_up(connection[1])
 
 
 @asynccontextmanager
@@ -111,9 +111,13 @@ async def sending(router: Router, connections: Iterable[Sequence[str]] = ()) -> 
 
 async def post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes) -> Answer:
     """Send a notification on an open connection."""
-    head = f"POST /webhook HTTP/1.1\r\nHost: router\r\nContent-Length: {len(body)}\r\n\r\n"
-    writer.write(head.encode() + body)
+    writer.write(request(body))
     return await answer_of(reader)
+
+
+def request(body: bytes) -> bytes:
+    """Return a request that posts a body."""
+    return b"POST /webhook HTTP/1.1\r\nHost: router\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
 async def answer_of(reader: asyncio.StreamReader) -> Answer:
@@ -152,4 +156,13 @@ async def _ask(router: Router, body: bytes | None) -> Answer:
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: router\r\n\r\n")
         return await answer_of(reader)
     finally:
+        await hang_up(writer)
+
+
+async def hang_up(*writers: asyncio.StreamWriter) -> None:
+    """Close connections."""
+    for writer in writers:
         writer.close()
+    for writer in writers:
+        with suppress(OSError):  # the other side may have been quicker
+            await writer.wait_closed()
