@@ -87,7 +87,7 @@ class Running:
     async def handled(self) -> None:
         """Wait until no delivery is left to do."""
         with fail_after(PATIENCE):
-            while {record.status for record in self.inbox.deliveries(DeliveryFilter(limit=1000))} - {"done"}:
+            while {record.status for record in self.inbox.deliveries(DeliveryFilter(), 1000)} - {"done"}:
                 await asyncio.sleep(0.01)
 
 
