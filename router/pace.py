@@ -36,12 +36,12 @@ class Pace:
         self._wait = wait
         self._clock = clock
 
-    def batches(self, things: Iterable[T]) -> Iterator[list[T]]:
-        """Yield the things in batches, each when its time has come.
+    def batches(self, things: Iterable[T], most: int = _BATCH) -> Iterator[list[T]]:
+        """Yield the things in batches of so many at most, each when its time has come.
 
         The caller is done with one when it asks for the next.
         """
-        size = _BATCH if self._rate is None else max(1, min(_BATCH, self._rate // _BATCHES_PER_SECOND))
+        size = most if self._rate is None else max(1, min(most, self._rate // _BATCHES_PER_SECOND))
         begin, done, took = self._clock(), 0, 0.0
         rest = iter(things)
         while batch := list(islice(rest, size)):

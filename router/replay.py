@@ -18,6 +18,8 @@ from router.validation import Validator
 
 #: Statuses of events that came in as one of a known type: they have its dedup key.
 _KEYED: Final = frozenset({EventStatus.ACCEPTED, EventStatus.UNROUTED})
+#: Events in one transaction: their bodies, which may be large, are in memory together.
+_BATCH: Final = 100
 
 
 class ReplayResult(StrEnum):
@@ -90,7 +92,7 @@ class Replayer:
             pace: How fast.
             dry_run: Say what would become of them, and change nothing.
         """
-        for batch in pace.batches(events):
+        for batch in pace.batches(events, _BATCH):
             judged = [(record, self._judge(record)) for record in batch]
             replays = [verdict for _, verdict in judged if isinstance(verdict, Replay)]
             done = iter(self._ledger.replay(replays, dry_run=dry_run))

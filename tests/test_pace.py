@@ -53,6 +53,12 @@ def test_no_more_are_done_than_the_rate_allows(
     assert clock.now == pytest.approx(seconds)
 
 
+def test_batches_can_be_smaller() -> None:
+    clock = Clock()
+    batches = Pace(None, clock.wait, clock=clock).batches(range(5), 2)
+    assert list(batches) == [[0, 1], [2, 3], [4]]
+
+
 def test_the_time_that_the_work_takes_counts_towards_the_rate() -> None:
     clock = Clock()
     sizes(Pace(10, clock.wait, clock=clock), 15, clock, work=0.1)

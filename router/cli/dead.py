@@ -38,7 +38,7 @@ app = typer.Typer(help="Look at dead letters; retry or discard them.", no_args_i
 _COLUMNS = ["id", "settled_at", "route", "type", "instance", "chat", "attempts", "error"]
 _CHANGED_COLUMNS = ["id", "route", "chat", "status"]
 _COUNT_COLUMNS = ["route", "deliveries"]
-IdArguments = Annotated[list[int] | None, typer.Argument(metavar="ID...", help="The deliveries' ids.")]
+IdArguments = Annotated[list[int] | None, typer.Argument(metavar="ID", help="The deliveries' ids.")]
 ErrorOption = Annotated[
     str | None, typer.Option("--error", metavar="TEXT", help="Only with this in the error, in any case.")
 ]

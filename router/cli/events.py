@@ -98,7 +98,7 @@ def show(
 @app.command()
 def replay(
     event_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID...", help="The events' ids, or how they begin.")
+        list[str] | None, typer.Argument(metavar="ID", help="The events' ids, or how they begin.")
     ] = None,
     type_: TypeOption = None,
     instance: InstanceOption = None,

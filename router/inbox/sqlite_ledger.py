@@ -35,8 +35,9 @@ from router.inbox.sqlite_put import key_hash
 _TOO_LARGE = 2**63
 #: Bytes of a command line that are no UTF-8 come as these.
 _SURROGATES = re.compile("[\ud800-\udfff]")
-#: Rows that are read at once: a read that lasts would keep the file from being tidied up.
-_PAGE = 500
+#: Deliveries, and events with their bodies, that are read at once: a read that lasts would keep the file
+#: from being tidied up.
+_PAGE, _PAGE_OF_EVENTS = 500, 100
 _EVENTS = """
 SELECT seq, id, type, instance, chat, status, received_at, transport, duplicates, changed, problems, body
 FROM events"""
@@ -92,8 +93,9 @@ class SqliteLedger:
         with unavailable(self._path):
             last = self._db.execute("SELECT max(seq) FROM events").fetchone()[0]
         clause, values = _of_events(where)
-        statement = f"{_EVENTS} {clause} AND seq <= ? AND seq > ? ORDER BY seq LIMIT {_PAGE}"
-        return (_event(row, ()) for row in self._rows(statement, (*values, last), "seq"))
+        statement = f"{_EVENTS} {clause} AND seq <= ? AND seq > ? ORDER BY seq LIMIT ?"
+        rows = self._rows(statement, (*values, last), "seq", _PAGE_OF_EVENTS)
+        return (_event(row, ()) for row in rows)
 
     def event(self, event_id: str) -> EventRecord:
         """See `Ledger.event`."""
@@ -117,8 +119,8 @@ class SqliteLedger:
     def each_delivery(self, where: DeliveryFilter) -> Iterator[DeliveryRecord]:
         """See `Ledger.each_delivery`."""
         clause, values = _of_deliveries(where)
-        statement = f"{_DELIVERIES} {clause} AND d.id > ? ORDER BY d.id LIMIT {_PAGE}"
-        return (_delivery(row, ()) for row in self._rows(statement, values, "id"))
+        statement = f"{_DELIVERIES} {clause} AND d.id > ? ORDER BY d.id LIMIT ?"
+        return (_delivery(row, ()) for row in self._rows(statement, values, "id", _PAGE))
 
     def count(self, where: DeliveryFilter) -> dict[str, int]:
         """See `Ledger.count`."""
@@ -149,14 +151,17 @@ class SqliteLedger:
         with unavailable(self._path), nullcontext() if dry_run else self._transaction():
             return [self._replay(replay, dry_run=dry_run) for replay in replays]
 
-    def _rows(self, statement: str, values: Sequence[object], key: str) -> Iterator[sqlite3.Row]:
-        """Yield the rows of a statement page by page; its last parameter is the ``key`` that is behind."""
+    def _rows(self, statement: str, values: Sequence[object], key: str, limit: int) -> Iterator[sqlite3.Row]:
+        """Yield the rows of a statement page by page, each page those whose ``key`` is after the last one.
+
+        The statement's last parameters are that key and the limit.
+        """
         after = 0
         while True:
             with unavailable(self._path):
-                page = self._db.execute(statement, (*values, after)).fetchall()
+                page = self._db.execute(statement, (*values, after, limit)).fetchall()
             yield from page
-            if len(page) < _PAGE:
+            if len(page) < limit:
                 return
             after = page[-1][key]
 
