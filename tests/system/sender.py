@@ -48,6 +48,8 @@ class Sender:
     router: Router
     #: The chats of each connection: one that stands there three times has three of the turns.
     connections: Sequence[Sequence[str]]
+    #: Bytes by which each body is larger than it needs to be.
+    padding: int = 0
     #: The number of the last notification of each chat that was answered 200.
     answered: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     #: Answers other than 200.
@@ -72,6 +74,9 @@ class Sender:
             assert time.monotonic() - since < PATIENCE, f"nothing is answered 200 any more, after {before}"
             await asyncio.sleep(0.01)
 
+    def _next(self, chat: str) -> bytes:
+        return notification(chat, self.answered[chat] + 1, padding=self.padding)
+
     async def _send(self, chats: Sequence[str]) -> None:
         connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         turns = itertools.cycle(chats)
@@ -80,7 +85,7 @@ class Sender:
             try:
                 if connection is None:
                     connection = await asyncio.open_connection("127.0.0.1", self.router.port)
-                answer = await post(*connection, notification(chat, self.answered[chat] + 1))
+                answer = await post(*connection, self._next(chat))
             except (OSError, EOFError):
                 if connection:
                     await hang_up(connection[1])
@@ -98,9 +103,11 @@ class Sender:
 
 
 @asynccontextmanager
-async def sending(router: Router, connections: Iterable[Sequence[str]] = ()) -> AsyncIterator[Sender]:
+async def sending(
+    router: Router, connections: Iterable[Sequence[str]] = (), *, padding: int = 0
+) -> AsyncIterator[Sender]:
     """Send until the block ends: by default sixteen chats on a connection each."""
-    sender = Sender(router, list(connections) or [[chat] for chat in CHATS])
+    sender = Sender(router, list(connections) or [[chat] for chat in CHATS], padding)
     task = asyncio.ensure_future(sender.run())
     try:
         yield sender

@@ -13,8 +13,8 @@ from tests.system.sender import sending
 
 pytestmark = pytest.mark.system
 
-#: More than a route may run at once.
-MANY = [f"chat{number}" for number in range(20)]
+#: More lanes than deliveries may run at once, over all routes.
+MANY = [f"chat{number}" for number in range(300)]
 OTHERS = MANY[:7]
 #: One connection, as of one instance: three of ten notifications are of one chat.
 TURNS = ["hot", *OTHERS[:2], "hot", *OTHERS[2:4], "hot", *OTHERS[4:]]

@@ -45,6 +45,7 @@ async def test_a_log_that_cannot_be_written_stops_nobody(
     report(f"{verdict}; {logged} lines were logged once there was space")
 
     assert (verdict.lost, verdict.repeated, verdict.violations) == ([], 0, [])
+    assert sender.refused == 0
     assert logged > 200
     assert router.stop() == 0
 
