@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from router.inbox import Handled, Outcome, Retry
+from router.inbox import Claim, Handled, Outcome, Retry
 
 
 @dataclass(slots=True)
 class _Awaited:
-    #: Deliveries that have not had their attempt.
-    unfinished: int
+    #: Ids of the deliveries that have not had their attempt.
+    untried: set[int]
     waiting: list[Handled] = field(default_factory=list)
 
     def tell(self, result: bool) -> None:
@@ -31,24 +32,25 @@ class Awaited:
         self._keeps_failed = keeps_failed
         self._events: dict[str, _Awaited] = {}
 
-    def expect(self, event_id: str, deliveries: int) -> Handled:
-        """Return what is set once that many deliveries have had their attempt; see `Handled`."""
+    def expect(self, event_id: str, delivery_ids: Iterable[int]) -> Handled:
+        """Return what is set once each of these deliveries has had an attempt; see `Handled`."""
         handled: Handled = asyncio.get_running_loop().create_future()
-        if not deliveries:
+        untried = set(delivery_ids)
+        if not untried:
             handled.set_result(True)
             return handled
-        self._events.setdefault(event_id, _Awaited(deliveries)).waiting.append(handled)
+        self._events.setdefault(event_id, _Awaited(untried)).waiting.append(handled)
         return handled
 
-    def ended(self, event_id: str, outcome: Outcome) -> bool:
+    def ended(self, claim: Claim, outcome: Outcome) -> bool:
         """Take in how an attempt ended; return whether somebody waited for it."""
-        awaited = self._events.get(event_id)
+        awaited = self._events.get(claim.event.id)
         if awaited is None:
             return False
-        awaited.unfinished -= 1
+        awaited.untried.discard(claim.id)
         somebody_waits = not all(handled.done() for handled in awaited.waiting)
         failed = isinstance(outcome, Retry) and not self._keeps_failed
-        if failed or not awaited.unfinished or not somebody_waits:
-            del self._events[event_id]
+        if failed or not awaited.untried or not somebody_waits:
+            del self._events[claim.event.id]
             awaited.tell(not failed)
         return somebody_waits

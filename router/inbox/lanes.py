@@ -45,6 +45,8 @@ class _Lane:
     has_waited: bool = False
     #: It stands in its route's queue of ready lanes.
     queued: bool = False
+    #: An operator changed it while a delivery of it runs: only the store knows what comes first.
+    changed: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -193,6 +195,7 @@ class Lanes:
         self._unhold(lane)
         lane.has_waited = False
         lane.spilled = True
+        lane.changed = lane.running
         self._enqueue(lane)
 
     def now(self) -> float:
@@ -245,6 +248,9 @@ class Lanes:
     def retry(self, claim: Claim, due: float) -> None:
         """Put the next attempt of a claim back at the head of its lane, to start at loop time ``due``."""
         lane = self._free(claim)
+        if lane.changed:
+            self._go_on(lane)
+            return
         # What waits behind it can be read again; a lane that is held up should cost no memory.
         lane.spilled = lane.spilled or bool(lane.waiting)
         self._forget_waiting(lane)
@@ -293,7 +299,7 @@ class Lanes:
 
     def _run_next(self, lane: _Lane) -> Claim:
         lane.running = True
-        lane.has_waited = False
+        lane.has_waited = lane.changed = False
         self._idle_routes -= not lane.route.running
         lane.route.running += 1
         self._running += 1
@@ -351,6 +357,7 @@ class Lanes:
         self._holds += 1
         heapq.heappush(self._held, (due, self._holds, lane))
         self._set_timer()
+        self._catch_up(lane.route)  # it counts no more as known: there is room for another
 
     def _unhold(self, lane: _Lane) -> None:
         if lane.due is not None:

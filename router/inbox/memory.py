@@ -142,20 +142,20 @@ class MemoryInbox:
 
     def started(self, claim: Claim) -> None:
         """See `Inbox.started`."""
-        delivery = self._deliveries[claim.id]
-        if delivery.status is DeliveryStatus.PENDING:
+        delivery = self._deliveries.get(claim.id)
+        if delivery is not None and delivery.status is DeliveryStatus.PENDING:
             delivery.status = DeliveryStatus.RUNNING
 
     def settle(self, claim: Claim, outcome: Outcome) -> None:
         """See `Inbox.settle`."""
-        delivery = self._deliveries[claim.id]
-        is_awaited = self._awaited.ended(claim.event.id, outcome)
+        is_awaited = self._awaited.ended(claim, outcome)
+        delivery = self._deliveries.get(claim.id)
+        if delivery is None or delivery.status not in _UNFINISHED:  # discarded while it ran
+            self._lanes.finished(claim)
+            return
         if outcome.attempt is not None:
             delivery.attempts = outcome.attempt.number
             delivery.history.append(outcome.attempt)
-        if delivery.status not in _UNFINISHED:  # discarded while it ran
-            self._lanes.finished(claim)
-            return
         match outcome:
             case Retry():
                 delivery.parked = is_awaited
@@ -172,8 +172,8 @@ class MemoryInbox:
 
     def release(self, claim: Claim) -> None:
         """See `Inbox.release`."""
-        delivery = self._deliveries[claim.id]
-        if delivery.status is DeliveryStatus.RUNNING:
+        delivery = self._deliveries.get(claim.id)
+        if delivery is not None and delivery.status is DeliveryStatus.RUNNING:
             delivery.status = DeliveryStatus.PENDING
         self._lanes.changed(claim.route, claim.lane)
         self._lanes.finished(claim)
@@ -199,7 +199,8 @@ class MemoryInbox:
         for new in entry.deliveries:
             self._add(stored, new)
         self._forget_finished(entry.event.id)
-        return Stored(self._awaited.expect(entry.event.id, len(entry.deliveries)) if entry.awaited else None)
+        ids = [delivery.claim.id for delivery in stored.deliveries]
+        return Stored(self._awaited.expect(entry.event.id, ids) if entry.awaited else None)
 
     def _add(self, stored: _Stored, new: NewDelivery) -> None:
         claim = Claim(next(self._ids), new.route, new.lane, stored.entry.event)
@@ -216,7 +217,7 @@ class MemoryInbox:
             if delivery.parked:
                 delivery.parked = False
                 self._lanes.add(delivery.claim)
-        return self._awaited.expect(seen.entry.event.id, len(unfinished))
+        return self._awaited.expect(seen.entry.event.id, [delivery.claim.id for delivery in unfinished])
 
     def _wait(self, delivery: _Delivery, claim: Claim, outcome: Retry) -> None:
         delivery.status = DeliveryStatus.PENDING
@@ -228,6 +229,7 @@ class MemoryInbox:
             blocked=claim.blocked + outcome.attempt.duration + outcome.delay,
         )
         if delivery.parked:
+            delivery.due_at = delivery.due = None
             self._lanes.finished(claim)
             return
         delivery.due_at = datetime.now(UTC) + timedelta(seconds=outcome.delay)
@@ -259,7 +261,9 @@ class MemoryInbox:
         ]
         waiting.sort(key=lambda delivery: delivery.claim.id)
         page = [(delivery.claim, delivery.due) for delivery in waiting]
-        self._lanes.loaded(route, lane, page, more=False)
+        # Only the first of a lane is ever held up: one that waits for a retry begins a page of its own.
+        held = next((index for index, (_, due) in enumerate(page) if index and due is not None), len(page))
+        self._lanes.loaded(route, lane, page[:held], more=held < len(page))
 
     def _discover(self, route: str, cursor: int) -> None:
         keys = dict.fromkeys(

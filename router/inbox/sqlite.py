@@ -146,7 +146,7 @@ class SqliteInbox:
     def settle(self, claim: Claim, outcome: Outcome) -> None:
         """See `Inbox.settle`."""
         self._ask(Settle(claim, outcome))
-        self._awaited.ended(claim.event.id, outcome)  # a retry is ours: GREEN-API need not send it again
+        self._awaited.ended(claim, outcome)  # a retry is ours: GREEN-API need not send it again
         if isinstance(outcome, Retry):
             self._lanes.retry(_next_attempt(claim, outcome), self._lanes.now() + outcome.delay)
         else:

@@ -71,7 +71,7 @@ class Put:
         event = self.entry.event
         result = self.result
         if self.entry.awaited and isinstance(result, Stored):
-            result = Stored(self._awaited.expect(event.id, len(self.ids)), result.changed)
+            result = Stored(self._awaited.expect(event.id, self.ids), result.changed)
         if not self.answer.done():
             self.answer.set_result(result)
         self._backlog.waiting += len(self.ids)

@@ -140,18 +140,27 @@ class Writer:
             self._commit(batch)
         except Exception as exc:
             self._roll_back()
-            self._failed = _is_unavailable(exc)
-            if self._failed:
-                self._kept += [request for request in batch if request.kept]
-                self._tell(self._owner.not_committed, [r for r in batch if not r.kept], exc)
-            elif len(batch) == 1:
-                self._tell(self._owner.rejected, batch[0], exc)
+            if _is_unavailable(exc):
+                self._set_aside(batch, exc)
             else:
-                for request in batch:
-                    self._write([request])
-        else:
-            self._failed = False
-            self._tell(self._owner.committed, batch)
+                self._write_one_by_one(batch)
+
+    def _write_one_by_one(self, batch: Sequence[Request]) -> None:
+        for number, request in enumerate(batch):
+            try:
+                self._commit([request])
+            except Exception as exc:
+                self._roll_back()
+                if _is_unavailable(exc):
+                    self._set_aside(batch[number:], exc)  # nothing overtakes what is kept
+                    return
+                self._tell(self._owner.rejected, request, exc)
+
+    def _set_aside(self, batch: Sequence[Request], exc: Exception) -> None:
+        """Keep what can be written later, in its order, and refuse the rest."""
+        self._failed = True
+        self._kept += [request for request in batch if request.kept]
+        self._tell(self._owner.not_committed, [request for request in batch if not request.kept], exc)
 
     def _commit(self, batch: Sequence[Request]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
@@ -168,6 +177,8 @@ class Writer:
                     request.run(self._db)
         self._store_and_settle(puts, settles)
         self._db.execute("COMMIT")
+        self._failed = False
+        self._tell(self._owner.committed, batch)
 
     def _store_and_settle(self, puts: list[Put], settles: list[Settle]) -> None:
         """Write and forget both: neither depends on the other."""
