@@ -53,13 +53,17 @@ bench/$(VENV)/ready: bench/requirements.txt
 	bench/$(BIN)/pip install -q --require-hashes -r bench/requirements.txt
 	touch $@
 
-# New versions of everything, with hashes and without addresses. Needs uv.
+# New versions of everything, with hashes and without addresses. Needs uv. Extras stay, as in coverage[toml]: pip would
+# look for those in the newest version, for which there is no hash.
 lock:
-	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
+	    --python-version 3.11 \
 	    --group build -o requirements.txt pyproject.toml
-	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
+	    --python-version 3.11 \
 	    --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
-	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
+	    --python-version 3.11 \
 	    -o bench/requirements.txt bench/requirements.in
 
 clean:
