@@ -57,14 +57,11 @@ bench/$(VENV)/ready: bench/requirements.txt
 # look for those in the newest version, for which there is no hash.
 lock:
 	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
-	    --python-version 3.11 \
-	    --group build -o requirements.txt pyproject.toml
+	    --python-version 3.11 --group build -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
-	    --python-version 3.11 \
-	    --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	    --python-version 3.11 --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
-	    --python-version 3.11 \
-	    -o bench/requirements.txt bench/requirements.in
+	    --python-version 3.11 -o bench/requirements.txt bench/requirements.in
 
 clean:
 	rm -rf $(VENV) bench/$(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
