@@ -13,12 +13,12 @@ import asyncio
 import sys
 import threading
 import time
-from asyncio import AbstractEventLoop, Task
+from asyncio import Task
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -62,6 +62,43 @@ class _Mark:
         self.passed_at = time.monotonic()
 
 
+class _Moment(NamedTuple):
+    """A point in time, by two clocks, in seconds."""
+
+    clock: float
+    #: CPU time of the loop's thread.
+    cpu: float
+
+
+class _Loop:
+    """The running loop, as another thread sees it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._cpu_time = _cpu_clock(self._thread)
+
+    def now(self) -> _Moment:
+        return _Moment(time.monotonic(), self._cpu_time())
+
+    def task(self) -> Task[Any] | None:
+        return asyncio.current_task(self._loop)
+
+    def put(self, mark: _Mark) -> None:
+        self._loop.call_soon_threadsafe(mark)
+
+    def stack(self) -> list[FrameType]:
+        """Return the frames of the running task, innermost first, without those of what runs the loop."""
+        task = self.task()
+        outermost = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+        frame: FrameType | None = sys._current_frames()[self._thread]
+        frames = []
+        while frame is not None:
+            frames.append(frame)
+            frame = None if frame is outermost else frame.f_back
+        return frames
+
+
 @dataclass(slots=True, eq=False)
 class _Step:
     """What one task does without letting others run; of a carrier, what it does for one claim."""
@@ -71,7 +108,7 @@ class _Step:
     claim: Claim | None
     mark: _Mark
     #: When it was seen first: it may have begun a look earlier.
-    since: float
+    since: _Moment
     #: What was told of it.
     told: dict[str, Any] | None = None
 
@@ -98,12 +135,7 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> None:
-        self._thread = threading.Thread(
-            target=self._watch,
-            args=(asyncio.get_running_loop(), threading.get_ident()),
-            name="watchdog",
-            daemon=True,
-        )
+        self._thread = threading.Thread(target=self._watch, args=[_Loop()], name="watchdog", daemon=True)
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -111,59 +143,61 @@ class Watchdog:
         self._stopped.set()
         self._thread.join()
 
-    def _watch(self, loop: AbstractEventLoop, thread: int) -> None:
-        cpu_time = _cpu_clock(thread)
-        now, used = time.monotonic(), cpu_time()
+    def _watch(self, loop: _Loop) -> None:
+        now = loop.now()
         while not self._stopped.wait(_TICK):
-            before, used_before = now, used
-            now, used = time.monotonic(), cpu_time()
-            late = max(0.0, now - before - _TICK)
-            # What kept this thread waiting: the loop's own computing, or else the machine.
-            computed = min(late, used - used_before)
+            before, now = now, loop.now()
+            late = max(0.0, now.clock - before.clock - _TICK)
+            # What kept this thread waiting: a call that the loop's thread was in, or else the machine.
+            computed = min(late, now.cpu - before.cpu)
             self._lag = max(late - computed, self._lag * _FADE)
-            self._look(loop, thread, now - computed)
+            self._look(loop, now, _Moment(now.clock - computed, now.cpu - computed))
         self._end()
 
-    def _look(self, loop: AbstractEventLoop, thread: int, since: float) -> None:
+    def _look(self, loop: _Loop, now: _Moment, since: _Moment) -> None:
         if self._step is None or not self._goes_on(self._step, loop):
             self._end()
             self._step = self._new_step(loop, since)
         step = self._step
-        if step is not None and step.told is None:
-            duration = time.monotonic() - step.since
-            if duration >= max(_LONG, _PATIENCE * self._lag):
-                self._tell(step, loop, thread, duration)
+        if step is not None and step.told is None and self._is_long(step, now):
+            self._tell(step, loop)
 
-    def _new_step(self, loop: AbstractEventLoop, since: float) -> _Step | None:
-        task = asyncio.current_task(loop)
+    def _new_step(self, loop: _Loop, since: _Moment) -> _Step | None:
+        task = loop.task()
         if task is None:
             return None
         step = _Step(id(task), self._work_of(task), _Mark(), since)
-        loop.call_soon_threadsafe(step.mark)
+        loop.put(step.mark)
         return step if self._goes_on(step, loop) else None
 
-    def _goes_on(self, step: _Step, loop: AbstractEventLoop) -> bool:
-        task = asyncio.current_task(loop)
+    def _goes_on(self, step: _Step, loop: _Loop) -> bool:
+        task = loop.task()
         is_same = task is not None and id(task) == step.task and self._work_of(task) is step.claim
         return is_same and step.mark.passed_at is None
 
-    def _tell(self, step: _Step, loop: AbstractEventLoop, thread: int, duration: float) -> None:
-        stack = _stack(sys._current_frames()[thread], asyncio.current_task(loop))
+    def _is_long(self, step: _Step, now: _Moment) -> bool:
+        """Whether it computes for long, or lasts longer than the machine can be blamed for."""
+        most = max(_LONG, _PATIENCE * self._lag)
+        return now.cpu - step.since.cpu >= _LONG or now.clock - step.since.clock >= most
+
+    def _tell(self, step: _Step, loop: _Loop) -> None:
+        stack = loop.stack()
         handler = self._handler(step.claim, stack)
         facts = {**(handler or {}), **self._place(stack, is_handler=handler is not None)}
+        duration = round(time.monotonic() - step.since.clock, 3)
         if not self._goes_on(step, loop):
             return  # the stack may be of something else
         step.told = facts
         if handler is None:
-            _log.warning("loop.blocking", duration=round(duration, 3), **facts)
+            _log.warning("loop.blocking", duration=duration, **facts)
         else:
-            _log.warning("handler.blocking", duration=round(duration, 3), **facts)
+            _log.warning("handler.blocking", duration=duration, **facts)
 
     def _end(self) -> None:
         step, self._step = self._step, None
         if step is not None and step.told is not None:
             ended_at = step.mark.passed_at or time.monotonic()
-            _log.warning("loop.freed", duration=round(ended_at - step.since, 3), **step.told)
+            _log.warning("loop.freed", duration=round(ended_at - step.since.clock, 3), **step.told)
 
     def _handler(self, claim: Claim | None, stack: Sequence[FrameType]) -> dict[str, Any] | None:
         """Return what is known of the handler that blocks; ``None`` if it is none that can be named.
@@ -207,16 +241,6 @@ def _module(handler: Callable[..., Any]) -> str | None:
     while isinstance(handler, partial):
         handler = handler.func
     return getattr(handler, "__module__", None)
-
-
-def _stack(frame: FrameType | None, task: Task[Any] | None) -> list[FrameType]:
-    """Return the frames of a task's step, innermost first, without those of what runs the loop."""
-    outermost = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
-    frames = []
-    while frame is not None:
-        frames.append(frame)
-        frame = None if frame is outermost else frame.f_back
-    return frames
 
 
 def _module_of(frame: FrameType) -> str:
