@@ -258,6 +258,8 @@ def _registrar(plugin: Plugin) -> Callable[..., None]:
             raise refuse(
                 f"registers {name!r} with a generator, which does nothing when called: it has a yield"
             )
+        if problem := _misfit(handler):
+            raise refuse(f"registers {name!r} with a handler that {problem}")
         if name in plugin.handlers:
             raise refuse(f"registers handler {name!r} twice")
         if options is not None:
@@ -271,6 +273,21 @@ def _registrar(plugin: Plugin) -> Callable[..., None]:
         plugin.handlers[name] = RegisteredHandler(name, handler, _is_async(handler), options, plugin)
 
     return register
+
+
+def _misfit(handler: Handler) -> str | None:
+    """Say what a handler takes if it is not an event and a context."""
+    try:
+        # What a decorator wraps may take other arguments than what is called.
+        signature = inspect.signature(handler, follow_wrapped=False)
+    except (TypeError, ValueError):  # of some builtins nothing is known
+        return None
+    try:
+        signature.bind("event", "context")
+    except TypeError as exc:
+        takes = signature.replace(return_annotation=signature.empty)
+        return " ".join(f"takes {takes} and not (event, context): {exc}".split())
+    return None
 
 
 def _is_async(handler: Handler) -> bool:

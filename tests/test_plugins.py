@@ -281,6 +281,38 @@ BROKEN = {
         registering('"echo", gen', before="async def gen(event, context): yield"),
         "registers 'echo' with a generator, which does nothing when called: it has a yield",
     ),
+    "too few parameters": (
+        registering('"echo", h', before="def h(event: dict) -> None: ..."),
+        "registers 'echo' with a handler that takes (event: dict) and not (event, context): "
+        "too many positional arguments",
+    ),
+    "too many parameters": (
+        registering('"echo", h', before="async def h(event, context, session): ..."),
+        "registers 'echo' with a handler that takes (event, context, session) and not (event, context): "
+        "missing a required argument: 'session'",
+    ),
+    "a parameter that has to be named": (
+        registering('"echo", h', before="def h(event, context, *, session): ..."),
+        "registers 'echo' with a handler that takes (event, context, *, session) and not (event, context): "
+        "missing a required argument: 'session'",
+    ),
+    "no self": (
+        registering('"echo", H().go', before="class H:\n    def go(event, context): ..."),
+        "registers 'echo' with a handler that takes (context) and not (event, context): ",
+    ),
+    "method of no object": (
+        registering('"echo", H.go', before="class H:\n    def go(self, event, context): ..."),
+        "registers 'echo' with a handler that takes (self, event, context) and not (event, context): "
+        "missing a required argument: 'context'",
+    ),
+    "call without context": (
+        registering('"echo", H()', before="class H:\n    def __call__(self, event): ..."),
+        "registers 'echo' with a handler that takes (event) and not (event, context): ",
+    ),
+    "partial that takes one": (
+        registering('"echo", functools.partial(handler, 1)'),
+        "registers 'echo' with a handler that takes (context) and not (event, context): ",
+    ),
     "empty name": (
         registering('"", handler'),
         "registers a handler named '': a name is a text that is not empty",
@@ -349,6 +381,24 @@ HANDLERS = {
         "class H:\n    async def __call__(self, event, context): ...",
         True,
     ),
+    "any arguments": ("h", "def h(*args, **kwargs): ...", False),
+    "defaults": ("h", "def h(event, context=None, *, session=None): ...", False),
+    "partial of more": ("functools.partial(h, 1)", "def h(session, event, context): ...", False),
+    "class": ("H", "class H:\n    def __init__(self, event, context): ...", False),
+    "decorator that adds an argument": (
+        "h",
+        """
+        def with_session(function):
+            @functools.wraps(function)
+            def call(event, context):
+                return function(event, context, "session")
+            return call
+        @with_session
+        def h(event, context, session): ...
+        """,
+        False,
+    ),
+    "builtin without a signature": ("max", "", False),
 }
 
 
