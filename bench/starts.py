@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from bench.figures import CannotMeasure
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -41,9 +43,15 @@ def lags_from_answer(starts: Iterable[Start], log: Iterable[bytes]) -> list[floa
 
     The answer's moment is that of the line ``notification.accepted``, which the router logs when the
     event is committed, just before it answers: the same clock, and no delay of a sender adds to it.
+
+    Raises:
+        CannotMeasure: An event has no such line.
     """
     answered = _answered(log)
-    return [(start.started - answered[start.event]) * 1e3 for start in starts if start.event in answered]
+    try:
+        return [(start.started - answered[start.event]) * 1e3 for start in starts]
+    except KeyError as exc:
+        raise CannotMeasure(f"event {exc.args[0]} was handled, but is not in the log as accepted") from None
 
 
 def _answered(log: Iterable[bytes]) -> dict[str, float]:

@@ -159,7 +159,10 @@ def test_lags_from_the_answer_begin_at_the_line_of_the_log() -> None:
         b'{"timestamp":"1970-01-01T00:01:41.501000Z","event":"notification.accepted","event_id":"e2"}\n',
         b'{"timestamp":"1970-01-01T00:01:41.501000Z","event":"router.stopped"}\n',
     ]
-    assert starts.lags_from_answer(starts.parse(NOTED), log) == pytest.approx([1.0])
+    first, second = starts.parse(NOTED)
+    assert starts.lags_from_answer([second], log) == pytest.approx([1.0])
+    with pytest.raises(CannotMeasure, match="event e1 was handled, but is not in the log"):
+        starts.lags_from_answer([first, second], log)
 
 
 # The inbox's file
