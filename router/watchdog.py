@@ -33,6 +33,8 @@ _LONG = 0.25
 _PATIENCE = 10
 #: What is left of a wait, after each look, of those that are remembered.
 _FADE = 0.9
+#: A thread that used less CPU time than this has done nothing but wait for its turn, in seconds.
+_STILL = 0.00005
 
 _log = structlog.get_logger("router.watchdog")
 
@@ -155,20 +157,28 @@ class Watchdog:
         self._end()
 
     def _look(self, loop: _Loop, now: _Moment, since: _Moment) -> None:
-        if self._step is None or not self._goes_on(self._step, loop):
-            self._end()
-            self._step = self._new_step(loop, since)
         step = self._step
-        if step is not None and step.told is None and self._is_long(step, now):
-            self._tell(step, loop)
+        if step is None or not self._goes_on(step, loop):
+            self._end()
+            self._begin(loop, now, since)
+        elif step.told is None and self._is_long(step, now):
+            stack = loop.stack()
+            if self._goes_on(step, loop):  # or else the stack may be another step's
+                self._tell(step, stack)
 
-    def _new_step(self, loop: _Loop, since: _Moment) -> _Step | None:
+    def _begin(self, loop: _Loop, now: _Moment, since: _Moment) -> None:
+        """Note what runs now; a step that was in one call all the while is long already."""
         task = loop.task()
         if task is None:
-            return None
-        step = _Step(id(task), self._work_of(task), _Mark(), since)
+            return
+        self._step = step = _Step(id(task), self._work_of(task), _Mark(), since)
+        if self._is_long(step, now):
+            stack = loop.stack()
+            if loop.now().cpu - now.cpu < _STILL:
+                self._tell(step, stack)
         loop.put(step.mark)
-        return step if self._goes_on(step, loop) else None
+        if not self._goes_on(step, loop):
+            self._end()
 
     def _goes_on(self, step: _Step, loop: _Loop) -> bool:
         task = loop.task()
@@ -180,18 +190,15 @@ class Watchdog:
         most = max(_LONG, _PATIENCE * self._lag)
         return now.cpu - step.since.cpu >= _LONG or now.clock - step.since.clock >= most
 
-    def _tell(self, step: _Step, loop: _Loop) -> None:
-        stack = loop.stack()
-        handler = self._handler(step.claim, stack)
-        facts = {**(handler or {}), **self._place(stack, is_handler=handler is not None)}
+    def _tell(self, step: _Step, stack: Sequence[FrameType]) -> None:
         duration = round(time.monotonic() - step.since.clock, 3)
-        if not self._goes_on(step, loop):
-            return  # the stack may be of something else
-        step.told = facts
+        handler = self._handler(step.claim, stack)
+        place = self._place(stack, is_handler=handler is not None)
+        step.told = {**(handler or {}), **place}
         if handler is None:
-            _log.warning("loop.blocking", duration=duration, **facts)
+            _log.warning("loop.blocking", duration=duration, **step.told)
         else:
-            _log.warning("handler.blocking", duration=duration, **facts)
+            _log.warning("handler.blocking", duration=duration, **step.told)
 
     def _end(self) -> None:
         step, self._step = self._step, None

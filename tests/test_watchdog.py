@@ -15,9 +15,10 @@ from anyio import create_task_group, fail_after
 from router.context import Context
 from router.dispatch import Dispatcher, Target
 from router.events import Event
-from router.inbox import DeliveryFilter
+from router.inbox import Claim, DeliveryFilter
 from router.inbox.memory import MemoryInbox
 from router.redaction import Redactor
+from router.watchdog import Watchdog
 from tests.inbox.build import entry, event
 from tests.test_dispatch import route
 
@@ -112,15 +113,6 @@ def computing(until: threading.Event) -> None:
         pass
 
 
-def computing_in_c(until: threading.Event) -> None:
-    """No other thread runs before a call of `sum` has ended."""
-    deadline = time.monotonic() + PATIENCE
-    most = 1_000_000
-    while not until.is_set() and time.monotonic() < deadline:
-        sum(range(most))
-        most = min(2 * most, 64_000_000)
-
-
 def elsewhere() -> Callable[[threading.Event], Awaitable[None]]:
     """Return a coroutine function of a library's module, which waits there until something is said."""
     names: dict[str, Any] = {"__name__": "acme.library", "sleep": time.sleep, "turns": int(PATIENCE / 0.3)}
@@ -169,14 +161,16 @@ async def test_the_line_of_the_plugin_is_told_where_a_library_blocks_for_it(told
 @pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="needs the clock of another thread")
 async def test_a_call_that_lets_no_other_thread_run_is_told_when_it_ends(told: Told) -> None:
     async def handler(event: Event, context: Context) -> None:
-        computing_in_c(told.blocking)
+        sum(range(2_000_000 << context.delivery.id))
 
     async with running(target(handler)) as run:
-        await run.inbox.put(entry(event(1)))
-        await run.handled()
+        for number in range(1, 7):
+            if not told.blocking.is_set():
+                await run.inbox.put(entry(event(number)))
+                await run.handled()
 
     assert [name for name, _ in told.facts()] == ["handler.blocking", "loop.freed"]
-    assert told.line.endswith(" computing_in_c")
+    assert told.line.endswith(".handler")
 
 
 async def test_a_task_that_a_handler_left_behind_is_named_by_the_modules_on_its_stack(told: Told) -> None:
@@ -289,6 +283,29 @@ async def test_one_lane_after_the_other_in_the_same_carrier_is_no_block(told: To
         for number in range(60):
             await run.inbox.put(entry(event(number)))
         await run.handled()
+
+    assert told.records == []
+
+
+async def test_one_claim_after_the_other_in_one_step_is_no_block(told: Told) -> None:
+    now = [Claim(0, "orders", "a", event(0))]
+
+    async def handler(event: Event, context: Context) -> None: ...
+
+    with Watchdog(lambda _: now[-1], {"orders": target(handler)}):
+        for number in range(60):
+            now.append(Claim(number, "orders", "a", event(number)))
+            compute(0.01)
+
+    assert told.records == []
+
+
+async def test_many_short_tasks_that_are_no_carriers_are_no_block(told: Told) -> None:
+    async def short() -> None:
+        compute(0.01)
+
+    with Watchdog(lambda _: None, {}):
+        await asyncio.gather(*[short() for _ in range(60)])
 
     assert told.records == []
 
