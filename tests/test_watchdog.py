@@ -264,8 +264,8 @@ async def test_many_short_handlers_are_no_block_however_long_a_turn_of_the_loop_
 
 async def test_a_handler_that_lets_others_run_again_and_again_is_no_block(told: Told) -> None:
     async def handler(event: Event, context: Context) -> None:
-        for _ in range(60):
-            compute(0.01)
+        for _ in range(30):
+            compute(0.04)
             await asyncio.sleep(0)
 
     async with running(target(handler)) as run:
