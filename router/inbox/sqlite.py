@@ -114,7 +114,7 @@ class SqliteInbox:
             return
         self.stop_claims()
         self._backlog.stop()
-        self._writer.write(self._requests)
+        self._hand_over()
         await asyncio.to_thread(self._writer.close)
         self._lock.close()
         self._writer = self._lock = None
