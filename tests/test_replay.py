@@ -131,6 +131,17 @@ async def test_the_lane_is_that_of_the_route_as_it_is_today() -> None:
     assert [d.lane for d in stored.event().deliveries] == ["7"]
 
 
+async def test_an_event_that_is_replayed_is_kept_until_it_is_handled_again() -> None:
+    stored = Stored()
+    await stored.put(EventStatus.ACCEPTED, "calls")
+    await stored.finish()
+    stored.replay(CALLS)
+    for number in range(2_000):  # finished as they come: the oldest of these are forgotten
+        await stored.put(EventStatus.UNKNOWN, id=f"later {number}")
+    await stored.finish()
+    assert [d.status for d in stored.event().deliveries] == ["done", "done"]
+
+
 async def test_earlier_deliveries_stay_beside_the_new_one() -> None:
     stored = Stored()
     await stored.put(EventStatus.ACCEPTED, "calls")
