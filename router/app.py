@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from anyio import create_task_group
 from starlette.applications import Starlette
-from starlette.routing import Route as HttpRoute
+from starlette.middleware import Middleware
 
 from router import plugins
 from router.alerts import AlertKind, Alerts
@@ -32,7 +32,7 @@ from router.plugins import Plugins, RegisteredHandler
 from router.redaction import Redactor
 from router.routing import Route, Table
 from router.transports.senders import Networks
-from router.transports.webhook import WebhookEndpoint
+from router.transports.webhook import WebhookEndpoint, WebhookMiddleware
 from router.validation import Validator
 
 _log = structlog.get_logger("router")
@@ -119,7 +119,10 @@ def build(loaded: Loaded) -> Starlette:
             await inbox.close()
 
     app = Starlette(
-        routes=[*_webhook_routes(config, intake), *health_routes(_reasons(inbox, dispatcher))],
+        routes=health_routes(_reasons(inbox, dispatcher)),
+        middleware=[
+            Middleware(WebhookMiddleware, path=config.webhook.path, endpoint=_webhook(config, intake))
+        ],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # GREEN-API is not known to follow redirects
@@ -148,17 +151,15 @@ def _targets(config: Config, handlers: Mapping[str, RegisteredHandler]) -> dict[
     return {route.name: _target(route, handlers[route.handler]) for route in config.routes}
 
 
-def _webhook_routes(config: Config, intake: Intake) -> list[HttpRoute]:
+def _webhook(config: Config, intake: Intake) -> WebhookEndpoint:
     settings = config.webhook
-    endpoint = WebhookEndpoint(
+    return WebhookEndpoint(
         intake.receive,
         tokens=_tokens(config),
         allow=Networks([*settings.allow, *(NETWORKS if settings.allow_green_api else ())]),
         trusted_proxies=Networks(settings.trusted_proxies),
         max_body=settings.max_body,
     )
-    path = settings.path.rstrip("/")
-    return [HttpRoute(path or "/", endpoint), *([HttpRoute(f"{path}/", endpoint)] if path else [])]
 
 
 def _target(route: Route, handler: RegisteredHandler) -> Target:
