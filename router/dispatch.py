@@ -14,12 +14,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import inf
 from random import random
 from time import perf_counter
 from typing import Any
 
 import structlog
-from anyio import TASK_STATUS_IGNORED, CancelScope, create_task_group, move_on_after
+from anyio import (
+    TASK_STATUS_IGNORED,
+    CancelScope,
+    create_task_group,
+    current_effective_deadline,
+    move_on_after,
+)
 from anyio.abc import TaskStatus
 
 from router.context import Context, Delivery, current_delivery
@@ -114,6 +121,17 @@ class Dispatcher:
 
     async def _carry(self) -> None:
         limit = self._limits.of_this_task()
+        while True:
+            try:
+                await self._carry_deliveries(limit)
+            except asyncio.CancelledError:
+                if _is_cut_off():
+                    raise
+                limit.forgive()  # a handler cancelled this task, and was gone before that reached it
+            else:
+                return
+
+    async def _carry_deliveries(self, limit: Limit[Claim]) -> None:
         carried = 0
         while (claim := await self._inbox.claim()) is not None:
             target = self._targets[claim.route]
@@ -166,9 +184,10 @@ class Dispatcher:
         except asyncio.CancelledError as exc:
             if limit.clear():
                 outcome, error = AttemptOutcome.TIMEOUT, f"no end after {target.route.timeout:g} s (timeout)"
-            elif limit.task.cancelling():
+            elif _is_cut_off():
                 raise
-            else:  # a cancellation that the handler let escape
+            else:  # a cancellation that the handler let escape, or that it asked for
+                limit.forgive()
                 outcome, error, trace = AttemptOutcome.ERROR, _one_line(exc), _traceback(exc)
         except BaseException as exc:  # whatever it is, it is this handler's and nobody else's
             outcome, error, trace = AttemptOutcome.ERROR, _one_line(exc), _traceback(exc)
@@ -241,6 +260,11 @@ class Dispatcher:
         _log.error("delivery.dead", delivery=claim.id, error=reason, exception=trace, **_facts(claim))
         self._on_dead(claim, reason)
         return Dead(reason, attempt)
+
+
+def _is_cut_off() -> bool:
+    """Whether this task is cancelled from outside, and not by its handler."""
+    return current_effective_deadline() == -inf
 
 
 def _refusal(claim: Claim, route: Route) -> str | None:

@@ -46,9 +46,13 @@ class Limit(Generic[Work]):
         self.at = self.long_at = inf
         self.work = None
         if self.expired:
-            while self.task.uncancel() > 0:
-                pass
+            self.forgive()
         return self.expired
+
+    def forgive(self) -> None:
+        """Take back every request to cancel the task."""
+        while self.task.cancelling() > 0:
+            self.task.uncancel()
 
 
 class Limits(Generic[Work]):

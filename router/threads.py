@@ -97,8 +97,9 @@ class _Thread:
         def job() -> None:
             try:
                 told = (outcome.set_result, context.run(call))
-            except StopIteration as exc:  # no future takes one
-                told = (outcome.set_exception, RuntimeError(f"StopIteration: {exc}"))
+            except (StopIteration, GeneratorExit, asyncio.CancelledError) as exc:
+                # Raised into a coroutine, these would mean something.
+                told = (outcome.set_exception, RuntimeError(f"raised {type(exc).__name__}: {exc}"))
             except BaseException as exc:
                 told = (outcome.set_exception, exc)
             try:

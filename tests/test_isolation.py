@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -224,37 +224,6 @@ async def test_a_handler_that_swallows_cancellation_delays_no_other_and_the_disp
         left.set()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a handler that ignores each cancellation keeps the dispatcher for ever"
-)
-async def test_the_dispatcher_stops_although_a_handler_swallows_each_cancellation(
-    make_inbox: MakeInbox,
-) -> None:
-    left, started = asyncio.Event(), asyncio.Event()
-
-    async def stubborn(event: Event, context: Context) -> None:
-        started.set()
-        while not left.is_set():
-            with suppress(asyncio.CancelledError):
-                await left.wait()
-
-    inbox = make_inbox([bad(stubborn)])
-    dispatcher = Dispatcher(
-        inbox, {"bad": bad(stubborn)}, concurrency=8, redact=Redactor([]), on_dead=lambda *_: None
-    )
-    await inbox.open()
-    carried = asyncio.create_task(dispatcher.run())
-    await inbox.put(entry(event(1), "bad"))
-    await started.wait()
-    await dispatcher.stop(0.01)
-    done, _ = await asyncio.wait([carried], timeout=5)
-    left.set()
-    await carried
-    await inbox.close()
-
-    assert done
-
-
 class Odd(BaseException):
     """An exception that is no `Exception`."""
 
@@ -266,17 +235,9 @@ ODD: list[BaseException] = [
     SystemExit(3),
     Odd("odd"),
 ]
-ODD_AND_NOT_CAUGHT = pytest.mark.xfail(
-    strict=True, raises=BaseException, reason="it ends the carrier, and all others with it"
-)
 
 
-def odd(raised: BaseException) -> Any:
-    is_caught = isinstance(raised, asyncio.CancelledError | SystemExit)
-    return pytest.param(raised, id=type(raised).__name__, marks=[] if is_caught else [ODD_AND_NOT_CAUGHT])
-
-
-@pytest.mark.parametrize("raised", [odd(raised) for raised in ODD])
+@pytest.mark.parametrize("raised", ODD, ids=lambda raised: type(raised).__name__)
 @pytest.mark.parametrize("is_async", [True, False], ids=["async def", "def"])
 async def test_whatever_a_handler_raises_ends_its_own_delivery_only(
     make_inbox: MakeInbox, raised: BaseException, is_async: bool
@@ -324,7 +285,6 @@ async def test_tasks_that_a_handler_leaves_behind_are_no_matter_to_others(
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.xfail(strict=True, reason="each attempt ends a carrier, until none is left")
 async def test_a_handler_that_cancels_its_own_task_ends_its_own_delivery_only(make_inbox: MakeInbox) -> None:
     done = Done()
 
@@ -342,7 +302,6 @@ async def test_a_handler_that_cancels_its_own_task_ends_its_own_delivery_only(ma
         assert run.dispatcher.is_running
 
 
-@pytest.mark.xfail(strict=True, reason="the hanging route has all carriers")
 async def test_a_route_that_hangs_leaves_carriers_to_others_even_if_it_may_have_all(
     make_inbox: MakeInbox,
 ) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,8 @@ _COULD_NOT_START = 3
 _BACKLOG = 2048
 #: Seconds that open connections get when the router stops; each is answered within milliseconds.
 _CONNECTION_GRACE = 5
+#: Seconds that cancelled handlers get to end, before the process ends without them.
+_LAST_GRACE = 5
 #: Longer than a proxy in front keeps its connections (nginx: 60 s), so that it never uses a closed one.
 _KEEP_ALIVE = 65
 #: New objects after which Python looks for cyclic garbage.
@@ -131,4 +134,17 @@ async def _serve(app: Starlette, server: uvicorn.Server, listener: socket.socket
         )
         await server.serve(sockets=[listener])
         _log.info("router.stopping")
+        _leave_at_last(config.delivery.shutdown_grace + _LAST_GRACE)
     _log.info("router.stopped")
+
+
+def _leave_at_last(seconds: float) -> None:
+    """End the process after some time, whatever is left in it: a handler may refuse to be cancelled."""
+
+    def leave() -> None:
+        _log.warning("router.left", reason="a handler or a task of one goes on although it was cancelled")
+        os._exit(0)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()

@@ -75,6 +75,15 @@ async def hang(event, context):
     await asyncio.Event().wait()
 
 
+async def stubborn(event, context):
+    note("start", event, context)
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+
+
 def hang_in_thread(event, context):
     note("start", event, context)
     threading.Event().wait()
@@ -82,7 +91,7 @@ def hang_in_thread(event, context):
 
 @hookimpl
 def register_handlers(register):
-    for handler in (keep, uneven, slow, flaky, deadly, hang, hang_in_thread):
+    for handler in (keep, uneven, slow, flaky, deadly, hang, stubborn, hang_in_thread):
         register(handler.__name__, handler)
 """
 #: One route for everything.

@@ -63,3 +63,18 @@ async def test_a_thread_that_never_returns_does_not_keep_the_process_alive(tmp_p
         await until(lambda: router.logged("router.stopped"), what="the end of the router")
         await until(router.has_ended, what="the end of the process", patience=5)
         assert router.wait() == 0
+
+
+async def test_a_handler_that_refuses_to_be_cancelled_does_not_keep_the_process_alive(tmp_path: Path) -> None:
+    route = "{name: all, type: incomingMessageReceived, handler: stubborn}"
+    with Router(tmp_path, route, settings="delivery: {shutdown_grace: 1s}") as router:
+        router.start()
+        await send(router, "chat", 1)
+        await until(lambda: router.record.count("start") == 1, what="the handler begins")
+
+        code = router.stop()
+
+        assert code == 0
+        assert len(router.logged("router.left")) == 1
+        router.start()
+        await until(lambda: router.record.count("start") == 2, what="the delivery runs again")
