@@ -146,7 +146,7 @@ class Dispatcher:
             finally:
                 current_delivery.reset(token)
             carried += 1
-            if carried % _IN_A_ROW == 0:
+            if carried % _IN_A_ROW == 0 or limit.task.cancelling():  # by its handler: not for the next one
                 await asyncio.sleep(0)
 
     async def _outcome(

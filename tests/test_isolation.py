@@ -228,27 +228,20 @@ class Odd(BaseException):
     """An exception that is no `Exception`."""
 
 
-ODD: list[BaseException] = [
-    KeyboardInterrupt(),
-    GeneratorExit(),
-    asyncio.CancelledError("its own"),
-    SystemExit(3),
-    Odd("odd"),
-]
-
-
-@pytest.mark.parametrize("raised", ODD, ids=lambda raised: type(raised).__name__)
+@pytest.mark.parametrize(
+    "raised", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, SystemExit, StopIteration, Odd]
+)
 @pytest.mark.parametrize("is_async", [True, False], ids=["async def", "def"])
 async def test_whatever_a_handler_raises_ends_its_own_delivery_only(
-    make_inbox: MakeInbox, raised: BaseException, is_async: bool
+    make_inbox: MakeInbox, raised: type[BaseException], is_async: bool
 ) -> None:
     done = Done()
 
     async def raising(event: Event, context: Context) -> None:
-        raise raised
+        raise raised("odd")
 
     def plain(event: Event, context: Context) -> None:
-        raise raised
+        raise raised("odd")
 
     async with running(make_inbox, bad(raising if is_async else plain), good(done), concurrency=2) as run:
         for number in range(4):  # more than there are carriers
@@ -300,6 +293,34 @@ async def test_a_handler_that_cancels_its_own_task_ends_its_own_delivery_only(ma
         await run.put(4, "good")
         await done.wait_for(4)
         assert run.dispatcher.is_running
+
+
+async def test_a_cancellation_that_comes_after_its_handler_reaches_no_other_handler(
+    make_inbox: MakeInbox,
+) -> None:
+    done = Done()
+    reached: list[str] = []
+
+    async def suicidal(event: Event, context: Context) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    async def attentive(event: Event, context: Context) -> None:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            reached.append(event.id)
+        await done(event, context)
+
+    async with running(make_inbox, bad(suicidal), good(attentive), concurrency=1) as run:
+        await asyncio.gather(
+            *[run.put(number, "bad", chat=str(number)) for number in range(4)],
+            *[run.put(number, "good", chat=str(number)) for number in range(4, 8)],
+        )
+        await done.wait_for(*range(4, 8))
+
+    assert reached == []
 
 
 async def test_a_route_that_hangs_leaves_carriers_to_others_even_if_it_may_have_all(
