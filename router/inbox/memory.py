@@ -124,8 +124,9 @@ class MemoryInbox:
                 key = f"{key} {content_hash(entry.event.data)}"
                 again = self._seen(key, entry)
                 if again is None:
+                    stored = self._store(key, entry)
                     seen.changed += 1
-                    return replace(self._store(key, entry), changed=seen.entry.event.id)
+                    return replace(stored, changed=seen.entry.event.id)
                 seen, changed = again, False
             seen.duplicates += not changed
             seen.changed += changed

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from router.inbox.sqlite_file import to_micros
 
 #: Events that are looked at in one step.
-_STEP = 100
+_STEP = 50
 #: Pause after a step while there is more to look at, and when there is not, in seconds.
 _SOON, _LATER = 0.02, 60.0
 
