@@ -21,7 +21,7 @@ class Effort:
     backlog: int
 
 
-FULL = Effort(rounds=4, seconds=4, backlog=1_000_000)
+FULL = Effort(rounds=5, seconds=4, backlog=1_000_000)
 #: To see that everything works; too short for a figure that could be quoted.
 QUICK = Effort(rounds=2, seconds=2, backlog=150_000)
 
