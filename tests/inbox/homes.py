@@ -12,42 +12,34 @@ import sqlite3
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from router.inbox import (
-    Inbox,
-    Ledger,
-    lanes,
-    memory,
-    sqlite,
-    sqlite_requests,
-    sqlite_retention,
-    sqlite_writer,
-)
+from router.inbox import Inbox, Ledger, lanes, memory, sqlite_requests, sqlite_writer
 from router.inbox.lanes import Lanes
 from router.inbox.memory import MemoryInbox
 from router.inbox.sqlite import SqliteInbox
 from router.inbox.sqlite_file import create
 from router.inbox.sqlite_ledger import SqliteLedger
-from router.inbox.sqlite_writer import Writer
 
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DEDUP_WINDOW = 3600.0
 #: What a memory inbox holds at most.
 MAX_UNFINISHED = 12
 MAX_FINISHED = 4
 #: Turns of the event loop within which all that follows from a callback has happened.
 _TURNS = 10_000
-#: Seconds after which the inbox has stopped for good; nothing waits for them when all is well.
-_DEADLINE = 5.0
-#: Seconds until the writer does something by itself: never, it is woken when the machine wants it.
-_NEVER = 3600.0
+#: Seconds within which the writer has done what it was asked for; nothing waits for them when all is well.
+_DEADLINE = 20.0
+#: Seconds until something happens by itself: never, the machine does it when it is to happen.
+_NEVER = 1e9
 #: Bytes of a WAL file that say which run of it the rest belongs to.
 _WAL_HEADER = 32
 
@@ -60,22 +52,25 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Bounds:
-    """How little of the store is held in memory, and how much of it is read at once."""
+    """How little of the store is held in memory and read at once, and how much runs at once."""
 
     waiting: int
+    bytes: int
     lanes: int
     page: int
+    page_bytes: int
     discovery: int
+    concurrency: int
 
 
 class Clock:
-    """The wall clock and the event loop's. Both go on together, and jump when they are told to."""
+    """The wall clock and the event loop's: both stand still until they are moved."""
 
     def __init__(self) -> None:
-        self.offset = 0.0
+        self.seconds = 0.0
 
-    def now(self, zone: tzinfo | None) -> datetime:
-        return datetime.now(zone) + timedelta(seconds=self.offset)
+    def now(self, zone: tzinfo | None = UTC) -> datetime:
+        return (START + timedelta(seconds=self.seconds)).astimezone(zone)
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -84,7 +79,7 @@ class _Loop(asyncio.SelectorEventLoop):
         super().__init__()
 
     def time(self) -> float:
-        return super().time() + self._machine_clock.offset
+        return self._machine_clock.seconds
 
     def is_idle(self) -> bool:
         """Tell, within a callback, whether no other is to be called now."""
@@ -104,20 +99,22 @@ class Home:
     lasts: bool
     inbox: Inbox
     ledger: Ledger
-    #: Deliveries up to this one are shown as running before they are handed out.
-    careful_until = 0
 
     def __init__(self, bounds: Bounds, *, deliver_changed: bool) -> None:
         self.clock = Clock()
-        self.deliver_changed = deliver_changed
         self.loop = _Loop(self.clock)
+        self._settings: dict[str, Any] = {
+            "concurrency": bounds.concurrency,
+            "dedup_window": DEDUP_WINDOW,
+            "deliver_changed": deliver_changed,
+        }
         self._patch = pytest.MonkeyPatch()
         self._set_bounds(bounds)
         self._set_clock()
 
-    def run(self, awaitable: Any) -> Any:
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something in the event loop to its end."""
-        return self.loop.run_until_complete(asyncio.wait_for(awaitable, _DEADLINE))
+        self.loop.run_until_complete(coroutine)
 
     def do(self, *actions: Callable[[], object]) -> None:
         """Run what is no coroutine within one turn of the event loop."""
@@ -146,7 +143,7 @@ class Home:
                     return
             raise AssertionError("the event loop does not come to rest")
 
-        self.loop.run_until_complete(until_idle())
+        self.run(until_idle())
 
     def settle_down(self) -> None:
         """Wait until everything that was asked for is answered, and what follows from that as well."""
@@ -158,37 +155,32 @@ class Home:
     def _set_bounds(self, bounds: Bounds) -> None:
         defaults = cast("dict[str, Any]", Lanes.__init__.__kwdefaults__)
         self._patch.setitem(defaults, "max_waiting", bounds.waiting)
+        self._patch.setitem(defaults, "max_bytes", bounds.bytes)
         self._patch.setitem(defaults, "max_lanes", bounds.lanes)
         self._patch.setattr(lanes, "PAGE", bounds.page)
+        self._patch.setattr(sqlite_requests, "_PAGE_BYTES", bounds.page_bytes)
         self._patch.setattr(sqlite_requests, "_DISCOVERY", bounds.discovery)
-        self._patch.setattr(sqlite_retention, "_SOON", _NEVER)
         self._patch.setattr(sqlite_writer, "_LOOK_EVERY", _NEVER)
-        self._patch.setattr(sqlite_writer, "_RETRY_AFTER", _NEVER)
         self._patch.setattr(memory, "_MAX_FINISHED", MAX_FINISHED)
 
     def _set_clock(self) -> None:
         clock = self.clock
 
-        class Shifted(datetime):
+        class Machine(datetime):
             @classmethod
             def now(cls, tz: tzinfo | None = None) -> Any:
                 return clock.now(tz)
 
         for name, module in list(sys.modules.items()):
             if name.startswith("router.inbox.") and getattr(module, "datetime", None) is datetime:
-                self._patch.setattr(module, "datetime", Shifted)
+                self._patch.setattr(module, "datetime", Machine)
 
 
 class MemoryHome(Home):
     lasts = False
 
     def open(self, routes: Mapping[str, int]) -> None:
-        inbox = MemoryInbox(
-            routes,
-            dedup_window=DEDUP_WINDOW,
-            deliver_changed=self.deliver_changed,
-            max_unfinished=MAX_UNFINISHED,
-        )
+        inbox = MemoryInbox(routes, max_unfinished=MAX_UNFINISHED, **self._settings)
         self.inbox = self.ledger = inbox
         self.run(inbox.open())
 
@@ -204,34 +196,28 @@ class SqliteHome(Home):
         super().__init__(bounds, deliver_changed=deliver_changed)
         self._folder = folder
         self._runs = 0
-        self._requests = _Requests()
-        self._patch.setattr(sqlite, "Writer", self._make_writer)
+        self._batches = _Batches()
+        self._patch.setattr(
+            sqlite_writer, "queue", SimpleNamespace(SimpleQueue=self._make_queue, Empty=queue.Empty)
+        )
         self._is_held = False
         self._path = self._next_path()
         create(self._path).close()
         self._read()
 
     def open(self, routes: Mapping[str, int]) -> None:
-        self._requests, self._is_held = _Requests(), False
-        inbox = SqliteInbox(
-            self._path,
-            routes,
-            dedup_window=DEDUP_WINDOW,
-            deliver_changed=self.deliver_changed,
-            retention=_NEVER * 1e6,
-        )
-        self.inbox = inbox
-        self.run(inbox.open())
-        self.careful_until = inbox._careful_until
+        self._is_held = False
+        self.inbox = self._inbox = SqliteInbox(self._path, routes, retention=_NEVER, **self._settings)
+        self.run(self._inbox.open())
 
-    def _make_writer(self, *given: Any, **named: Any) -> Writer:
-        writer = Writer(*given, **named)
-        writer._batches = cast("Any", self._requests)
-        return writer
+    @property
+    def careful_until(self) -> int:
+        """The last delivery that is shown as running before it runs."""
+        return self._inbox._careful_until
 
     def close(self) -> None:
         """End the run as a signal does."""
-        self.run(self.inbox.close())
+        self.run(self._inbox.close())
 
     def leave(self) -> None:
         self.close()
@@ -240,13 +226,13 @@ class SqliteHome(Home):
 
     def settle_down(self) -> None:
         self.turn()
-        while not self._is_held and self._requests.hand_over():
+        while not self._is_held and self._batches.hand_over():
             self.turn()
 
     def notice(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sqlite_writer, "_LOOK_EVERY", 0.0)
-            self._requests.time_out()
+            self._batches.time_out()
         assert not self._execute("SELECT 1 FROM changes")
 
     # The disk
@@ -268,7 +254,7 @@ class SqliteHome(Home):
 
     def look_again(self) -> None:
         """Let the time pass after which the writer tries again what failed."""
-        self._requests.time_out()
+        self._batches.time_out()
 
     def crash(self, cut: float) -> None:
         """Kill the process, and go on with the files as they were at that moment.
@@ -277,8 +263,10 @@ class SqliteHome(Home):
             cut: How far the disk came with what was not confirmed yet: the share of its bytes.
         """
         before, wal_before = self._path.read_bytes(), _wal(self._path)  # the writer stands still
-        self.close()  # the ledger still holds the file, so that its WAL stays
+        self._is_held = False
+        self.settle_down()
         wal = _torn(wal_before, _wal(self._path), cut)
+        self.close()
         self._ledger.close()
         self._path = self._next_path()
         self._path.write_bytes(before)
@@ -297,9 +285,13 @@ class SqliteHome(Home):
         self._runs += 1
         return self._folder / f"router{self._runs}.db"
 
+    def _make_queue(self) -> _Batches:
+        self._batches = _Batches()
+        return self._batches
 
-class _Requests:
-    """The batches between the event loop and the writer, who runs only while the event loop stands still.
+
+class _Batches:
+    """The queue between the inbox and its writer, who runs only while the event loop stands still.
 
     So batches are the same whenever the same is asked for.
     """
@@ -336,10 +328,10 @@ class _Requests:
 
     # For the inbox
 
-    def put(self, request: Any) -> None:
+    def put(self, batch: Any) -> None:
         with self._changed:
-            self._waiting.append(request)
-            if request is None:  # it closes: the writer does what is left
+            self._waiting.append(batch)
+            if batch is None:  # it closes: the writer does what is left
                 self._handed_over.extend(self._waiting)
                 self._changed.notify_all()
 
@@ -349,14 +341,10 @@ class _Requests:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._handed_over or self._timed_out)
             self._is_idle = False
-            if not self._handed_over:
-                self._timed_out = False
-            return self.get_nowait()
-
-    def get_nowait(self) -> Any:
-        if not self._handed_over:
+            if self._handed_over:
+                return self._handed_over.popleft()
+            self._timed_out = False
             raise queue.Empty
-        return self._handed_over.popleft()
 
 
 def _wal(path: Path) -> bytes:

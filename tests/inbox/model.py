@@ -8,12 +8,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from router.events import DeliveryStatus
-from router.inbox import Attempt, AttemptOutcome, Claim, Dead, Done, Duplicate, Entry, Outcome, Retry, Stored
+from router.inbox import (
+    Attempt,
+    AttemptOutcome,
+    Claim,
+    Dead,
+    Done,
+    Duplicate,
+    Entry,
+    NewDelivery,
+    Outcome,
+    Replayed,
+    Retry,
+    Stored,
+)
 
 _UNFINISHED = (DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
-#: What is said of an attempt that the end of the process cut off.
-INTERRUPTED = "the process ended while the handler ran"
-_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+_INTERRUPTED = "the process ended while the handler ran"
 _PENDING, _RUNNING, _DONE, _DEAD, _DISCARDED = DeliveryStatus
 
 
@@ -43,9 +54,9 @@ class Delivery:
     status: DeliveryStatus = _PENDING
     attempts: int = 0
     round_attempts: int = 0
-    #: Seconds for which it held up its lane in this round.
-    blocked: float = 0.0
     due_at: datetime | None = None
+    #: Seconds for which its failed attempts of this round held up its lane.
+    blocked: float = 0.0
     error: str | None = None
     history: list[Attempt] = field(default_factory=list)
     #: Memory only: it waits until its event is sent again, and its lane went on.
@@ -56,8 +67,8 @@ class Delivery:
     is_forgotten: bool = False
 
     def shown(self) -> tuple[object, ...]:
-        waits, is_settled = self.due_at is not None, self.status not in _UNFINISHED
-        return self.id, self.route, self.lane, self.status, self.attempts, waits, self.error, is_settled
+        is_settled = self.status not in _UNFINISHED
+        return self.id, self.route, self.lane, self.status, self.attempts, self.due_at, self.error, is_settled
 
     def may_start(self, now: datetime) -> bool:
         return self.status in _UNFINISHED and not self.parked and (self.due_at is None or self.due_at <= now)
@@ -72,23 +83,20 @@ class Store:
         self._keys: dict[tuple[str, ...], Kept] = {}
         self.events: dict[str, Kept] = {}
         self.deliveries: dict[int, Delivery] = {}
-        self._stored = 0
 
     def put(self, entry: Entry) -> Stored | Duplicate:
-        """Return what the sender is told."""
+        """Store the entry, or count it; return the answer, of which ``handled`` is left out."""
         key: tuple[str, ...] = (entry.key,)
         seen = self._seen(key, entry)
         if seen is None:
-            self._store(key, entry)
-            return Stored()
+            return self._store(key, entry)
         changed = entry.event.data != seen.entry.event.data
         if changed and self._deliver_changed:
             key = (entry.key, repr(sorted(entry.event.data.items())))
             again = self._seen(key, entry)
             if again is None:
                 seen.changed += 1
-                self._store(key, entry)
-                return Stored(changed=seen.entry.event.id)
+                return self._store(key, entry, changed=seen.entry.event.id)
             seen, changed = again, False
         seen.duplicates += not changed
         seen.changed += changed
@@ -100,12 +108,16 @@ class Store:
             return None
         return seen
 
-    def _store(self, key: tuple[str, ...], entry: Entry) -> None:
+    def _store(self, key: tuple[str, ...], entry: Entry, changed: str | None = None) -> Stored:
         kept = self.events[entry.event.id] = self._keys[key] = Kept(entry)
         for new in entry.deliveries:
-            self._stored += 1
-            delivery = self.deliveries[self._stored] = Delivery(self._stored, kept, new.route, new.lane)
-            kept.deliveries.append(delivery)
+            self._add(kept, new)
+        return Stored(changed=changed)
+
+    def _add(self, kept: Kept, new: NewDelivery) -> None:
+        number = len(self.deliveries) + 1
+        self.deliveries[number] = delivery = Delivery(number, kept, new.route, new.lane)
+        kept.deliveries.append(delivery)
 
     def start(self, delivery_id: int) -> None:
         delivery = self.deliveries[delivery_id]
@@ -152,14 +164,25 @@ class Store:
                 delivery.round_attempts, delivery.blocked = 0, 0.0
                 yield delivery_id
 
+    def replay(self, event_id: str, deliveries: Sequence[NewDelivery]) -> Replayed:
+        kept = self.events[event_id]
+        unfinished = {delivery.route for delivery in kept.deliveries if delivery.status in _UNFINISHED}
+        new = [delivery for delivery in deliveries if delivery.route not in unfinished]
+        for delivery in new:
+            self._add(kept, delivery)
+        return Replayed(
+            routes=tuple(delivery.route for delivery in new),
+            waiting=tuple(delivery.route for delivery in deliveries if delivery not in new),
+        )
+
     def recover(self) -> None:
-        """A new run begins: nobody runs what the one before it did, and that was an attempt."""
+        """A new run begins: what the one before it was shown to run has had an attempt."""
         for delivery in self.deliveries.values():
             if delivery.status is _RUNNING:
                 delivery.attempts += 1
                 delivery.round_attempts += 1
+                delivery.status, delivery.due_at, delivery.error = _PENDING, None, _INTERRUPTED
                 delivery.history.append(interrupted(delivery.attempts))
-                delivery.status, delivery.due_at, delivery.error = _PENDING, None, INTERRUPTED
 
     def forget(self, event_id: str) -> None:
         """Memory only: an event that is finished is dropped; its key is still known."""
@@ -193,22 +216,14 @@ class Store:
 
 
 def interrupted(number: int) -> Attempt:
-    """Return an attempt that was cut off, as it is compared: when it began is not looked at."""
+    """Return an attempt that a crash ended. When it began is not told."""
     return Attempt(
         number=number,
-        started_at=_LONG_AGO,
+        started_at=datetime.min.replace(tzinfo=UTC),
         duration=0.0,
         outcome=AttemptOutcome.INTERRUPTED,
-        error=INTERRUPTED,
+        error=_INTERRUPTED,
     )
-
-
-def compared(history: Sequence[Attempt]) -> list[Attempt]:
-    """Return attempts without what of them is not looked at."""
-    return [
-        interrupted(attempt.number) if attempt.outcome is AttemptOutcome.INTERRUPTED else attempt
-        for attempt in history
-    ]
 
 
 def same_claim(claim: Claim, delivery: Delivery) -> tuple[tuple[object, ...], tuple[object, ...]]:
