@@ -779,7 +779,7 @@ _IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
 @pytest.mark.timeout(0 if _IS_LONG else 600)  # only what fails takes long
 @pytest.mark.parametrize(
-    ("machine", "sequences"), [(SqliteMachine, 150), (MemoryMachine, 300)], ids=["sqlite", "memory"]
+    ("machine", "sequences"), [(SqliteMachine, 120), (MemoryMachine, 240)], ids=["sqlite", "memory"]
 )
 def test_whatever_happens_to_an_inbox_it_keeps_what_it_promises(
     machine: type[InboxMachine], sequences: int
