@@ -195,6 +195,7 @@ class MemoryInbox:
                 f"inbox memory:// holds {self._max_unfinished} events that are not handled yet, its limit"
             )
         stored = self._events[entry.event.id] = self._keys[key] = _Stored(entry)
+        self._keys.move_to_end(key)  # one that was known before counts from now on
         while len(self._keys) > _MAX_KEYS:
             self._keys.popitem(last=False)
         for new in entry.deliveries:
