@@ -716,8 +716,16 @@ class InboxMachine(RuleBasedStateMachine):
             self.let_the_disk_go_on(breaks=False)
         if self.unnoticed:
             self.notice()
+        self.empty()
         if self.home.lasts:
             self.restart(ALL_ROUTES, [])
+            self.empty()
+        left = [d.id for d in self.store.deliveries.values() if d.status in _UNFINISHED]
+        assert not [n for n in left if self.store.deliveries[n].route in self.routes]
+        assert {number: self.history(number) for number in self.store.histories()} == self.store.histories()
+
+    def empty(self) -> None:
+        """Let all that may run be done."""
         for delivery in list(self.store.deliveries.values()):
             if delivery.parked and delivery.status in _UNFINISHED:
                 self.change_these("discard", [delivery.id], is_noticed=True)
@@ -726,9 +734,6 @@ class InboxMachine(RuleBasedStateMachine):
         while self.running:
             self.settle(0, ["done"] * 6)
         assert not self.claimable()
-        left = [d.id for d in self.store.deliveries.values() if d.status in _UNFINISHED]
-        assert not [n for n in left if self.store.deliveries[n].route in self.routes]
-        assert {number: self.history(number) for number in self.store.histories()} == self.store.histories()
 
     def history(self, number: int) -> list[Attempt]:
         kept = self.home.ledger.delivery(number).history
