@@ -23,9 +23,10 @@ WHERE id = ? AND status IN ('pending', 'running')"""
 _SETTLE_DEAD = """
 UPDATE deliveries SET status = 'dead', attempts = ?, settled_at = ?, due_at = NULL, error = ?
 WHERE id = ? AND status IN ('pending', 'running')"""
+# A delivery that was discarded while it ran may be gone by now, with its event.
 _INSERT_ATTEMPT = """
 INSERT OR REPLACE INTO attempts (delivery, number, started_at, duration, outcome, error, traceback, plugin)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = ?1)"""
 
 
 class Settle:

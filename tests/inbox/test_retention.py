@@ -87,6 +87,25 @@ async def test_what_is_discarded_goes_with_its_attempts(tmp_path: Path) -> None:
         assert db.execute("SELECT count(*) FROM attempts").fetchone() == (0,)
 
 
+async def test_nothing_is_kept_of_an_attempt_that_ends_after_its_event_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "router.db"
+    inbox = SqliteInbox(path, ROUTES, retention=10 * WEEK)
+    await inbox.open()
+    await inbox.put(entry(event(1, received_at=LONG_AGO)))
+    await inbox.put(entry(event(2, received_at=datetime.now(UTC)), "nowhere"))
+    claimed = await claim(inbox)
+    with closing(SqliteLedger(path)) as ledger:
+        ledger.discard([claimed.id])
+    remove_old(path)
+
+    inbox.settle(claimed, Dead("no", failed()))
+    await inbox.close()
+
+    assert events(path) == ["00000002"]
+    with closing(create(path)) as db:
+        assert db.execute("SELECT count(*) FROM attempts").fetchone() == (0,)
+
+
 async def test_what_is_not_old_stays(tmp_path: Path) -> None:
     path = tmp_path / "router.db"
     await fill(path, [Done(attempt())], received_at=datetime.now(UTC) - timedelta(days=6))
