@@ -194,7 +194,7 @@ class MemoryInbox:
             raise InboxUnavailable(
                 f"inbox memory:// holds {self._max_unfinished} events that are not handled yet, its limit"
             )
-        stored = self._events[entry.event.id] = self._keys[key] = _Stored(entry)
+        stored = self._events[entry.event.id] = self._keys[key] = _Stored(replace(entry, key=key))
         self._keys.move_to_end(key)  # one that was known before counts from now on
         while len(self._keys) > _MAX_KEYS:
             self._keys.popitem(last=False)
@@ -372,10 +372,12 @@ class MemoryInbox:
 
     def _accept(self, stored: _Stored, replay: Replay) -> None:
         entry = stored.entry
-        stored.entry = replace(entry, event=replay.event, status=EventStatus.ACCEPTED, problems=())
+        key = entry.key if replay.key is None else replay.key
+        stored.entry = replace(entry, event=replay.event, status=EventStatus.ACCEPTED, key=key, problems=())
         if replay.key is not None:
-            self._keys.pop(entry.key, None)
-            self._keys[replay.key] = stored
+            if self._keys.get(entry.key) is stored:  # and not another one's by now
+                del self._keys[entry.key]
+            self._keys[key] = stored
         self._finished.pop(replay.event.id, None)
 
 
