@@ -6,8 +6,10 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event
 
 import anyio.lowlevel
 import pytest
@@ -16,7 +18,7 @@ from anyio import fail_after, sleep
 
 from router.errors import InboxInUse, InboxUnavailable
 from router.events import DeliveryStatus
-from router.inbox import AttemptOutcome, Dead, DeliveryFilter, Done, Retry, Stored
+from router.inbox import AttemptOutcome, Dead, DeliveryFilter, Done, EventFilter, Retry, Stored
 from router.inbox.sqlite import SqliteInbox
 from router.inbox.sqlite_file import create, open_existing
 from router.inbox.sqlite_ledger import SqliteLedger
@@ -273,6 +275,37 @@ async def test_a_file_that_can_be_written_again_is_noticed_without_a_notificatio
 
     assert problem_then is not None
     await inbox.close()
+
+
+async def test_what_gathered_while_the_file_was_busy_is_written_once_when_it_closes(path: Path) -> None:
+    inbox = SqliteInbox(path, ROUTES)
+    await inbox.open()
+    executor = ThreadPoolExecutor(max_workers=1)
+    asyncio.get_running_loop().set_default_executor(executor)
+    free = Event()
+    executor.submit(free.wait)  # what waits for the end of the writer waits for a thread
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        first = asyncio.ensure_future(inbox.put(entry(event(1), "nowhere")))
+        with fail_after(5):
+            while not inbox._is_writing:
+                await anyio.lowlevel.checkpoint()
+        second = asyncio.ensure_future(inbox.put(entry(event(2), "nowhere")))
+        await anyio.lowlevel.checkpoint()
+        closes = asyncio.ensure_future(inbox.close())
+        await anyio.lowlevel.checkpoint()
+        other.execute("COMMIT")
+
+    answers = [await first, await second]
+    free.set()
+    await closes
+
+    assert answers == [Stored(), Stored()]
+    with ledger_of(path) as ledger:
+        assert [(e.id, e.duplicates) for e in ledger.events(EventFilter())] == [
+            ("00000002", 0),
+            ("00000001", 0),
+        ]
 
 
 async def test_deliveries_of_a_route_that_is_gone_are_told_at_start(path: Path) -> None:
