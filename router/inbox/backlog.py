@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -15,11 +16,19 @@ _log = structlog.get_logger("router.inbox")
 
 
 class Backlog:
-    """Counts what waits and what is settled. Belongs to the running event loop."""
+    """Counts what waits and what is settled. Belongs to the running event loop.
 
-    def __init__(self) -> None:
+    Args:
+        recount: Asks for a new count of what waits, answered by `counted`.
+    """
+
+    def __init__(self, recount: Callable[[], None] = lambda: None) -> None:
         #: Deliveries that are not settled.
         self.waiting = 0
+        #: An operator changed what waits: it has to be counted anew. Of a million that takes 50 ms, so
+        #: it is not done with each change.
+        self.is_stale = False
+        self._recount = recount
         self._settled = 0
         self._is_long = False
         self._timer: asyncio.TimerHandle | None = None
@@ -29,9 +38,15 @@ class Backlog:
         self.waiting -= 1
         self._settled += 1
 
+    def counted(self, waiting: int) -> None:
+        """Take in a new count."""
+        self.waiting, self.is_stale = waiting, False
+
     def watch(self) -> None:
         """Tell now and then, until `stop`, how it goes: ``inbox.draining``, at its end ``inbox.drained``."""
         self._timer = asyncio.get_running_loop().call_later(_EVERY, self.watch)
+        if self.is_stale:
+            self._recount()
         settled, self._settled = self._settled, 0
         if self.waiting >= _MANY:
             self._is_long = True

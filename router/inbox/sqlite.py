@@ -27,6 +27,7 @@ from router.inbox.sqlite_file import create, lock, unavailable
 from router.inbox.sqlite_put import Dedup, Put
 from router.inbox.sqlite_recovery import recover
 from router.inbox.sqlite_requests import (
+    CountWaiting,
     Discover,
     Load,
     ReadChanges,
@@ -72,7 +73,7 @@ class SqliteInbox:
         self._retention = retention
         self._lanes = Lanes(routes, concurrency=concurrency, load=self._load, discover=self._discover)
         self._awaited = Awaited(keeps_failed=True)
-        self._backlog = Backlog()
+        self._backlog = Backlog(self._recount)
         self._problem: str | None = None
         #: What the writer is not asked for yet, since it is busy or this turn of the loop goes on.
         self._requests: list[Request] = []
@@ -100,7 +101,7 @@ class SqliteInbox:
         self._writer = Writer(
             db,
             self,
-            changed=partial(ReadChanges, self._lanes, self._backlog, self._routes),
+            changed=partial(ReadChanges, self._lanes, self._backlog),
             retention=Retention(self._retention),
             loop=self._loop,
         )
@@ -180,6 +181,9 @@ class SqliteInbox:
                 self._backlog.waiting += count
             else:
                 _log.warning("inbox.route_gone", route=route, waiting=count)
+
+    def _recount(self) -> None:
+        self._ask(CountWaiting(self._routes, self._backlog))
 
     def _load(self, route: str, lane: str, most: int) -> None:
         self._ask(Load(route, lane, most, self._lanes))

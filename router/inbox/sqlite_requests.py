@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -28,6 +29,8 @@ SELECT d.id, d.attempts, d.round_attempts, d.blocked, d.due_at, d.delay,
        e.id, e.instance, e.received_at, e.transport, e.body
 FROM deliveries d JOIN events e ON e.seq = d.event
 WHERE d.route = ? AND d.lane = ? AND d.status = 'pending' ORDER BY d.id LIMIT ?"""
+_COUNT_PENDING = "SELECT route, count(*) FROM deliveries WHERE status = 'pending' GROUP BY route"
+_COUNT_RUNNING = "SELECT route, count(*) FROM deliveries WHERE status = 'running' GROUP BY route"
 _DISCOVER = """
 SELECT id, lane FROM deliveries INDEXED BY deliveries_waiting
 WHERE route = ? AND status = 'pending' AND id > ? ORDER BY id LIMIT ?"""
@@ -174,29 +177,45 @@ class Discover:
 
 
 class ReadChanges:
-    """Learn which lanes an operator's command changed, and how many deliveries wait now."""
+    """Learn which lanes an operator's command changed."""
 
     kept = True
 
-    def __init__(self, lanes: Lanes, backlog: Backlog, routes: frozenset[str]) -> None:
+    def __init__(self, lanes: Lanes, backlog: Backlog) -> None:
         self._lanes = lanes
         self._backlog = backlog
-        self._routes = routes
         self._changed: dict[tuple[str, str], None] = {}
-        self._waiting: dict[str, int] = {}
 
     def run(self, db: sqlite3.Connection) -> None:
         rows = db.execute("SELECT route, lane FROM changes ORDER BY seq").fetchall()
         self._changed = dict.fromkeys(rows)
         if rows:
             db.execute("DELETE FROM changes")
-            self._waiting = count_waiting(db)
 
     def done(self) -> None:
-        if self._changed:
-            self._backlog.waiting = sum(self._waiting.get(route, 0) for route in self._routes)
         for route, lane in self._changed:
+            self._backlog.is_stale = True
             self._lanes.changed(route, lane)
+
+    def refused(self, exc: InboxUnavailable) -> None:
+        pass
+
+
+class CountWaiting:
+    """Count what waits for the given routes."""
+
+    kept = False
+
+    def __init__(self, routes: frozenset[str], backlog: Backlog) -> None:
+        self._routes = routes
+        self._backlog = backlog
+        self._waiting = 0
+
+    def run(self, db: sqlite3.Connection) -> None:
+        self._waiting = sum(count for route, count in count_waiting(db).items() if route in self._routes)
+
+    def done(self) -> None:
+        self._backlog.counted(self._waiting)
 
     def refused(self, exc: InboxUnavailable) -> None:
         pass
@@ -235,6 +254,8 @@ def _revive(event_id: str, instance: int | None, received_at: int, transport: st
     )
 
 
-def count_waiting(db: sqlite3.Connection) -> dict[str, int]:
+def count_waiting(db: sqlite3.Connection) -> Counter[str]:
     """Return how many deliveries of each route are not settled."""
-    return dict(db.execute("SELECT route, count(*) FROM deliveries WHERE status = 'pending' GROUP BY route"))
+    waiting = Counter(dict(db.execute(_COUNT_PENDING)))  # one at a time, since each has its index
+    waiting.update(dict(db.execute(_COUNT_RUNNING)))
+    return waiting
