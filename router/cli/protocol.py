@@ -1,7 +1,8 @@
-"""uvicorn's HTTP protocol, but an answer leaves in one piece.
+"""uvicorn's HTTP protocol with two things it lacks.
 
-uvicorn writes the head of an answer and its body separately, each a system call of its own: of what
-a short answer costs, the second one is a fifth.
+An answer leaves in one piece: uvicorn writes its head and its body separately, each a system call of
+its own, and of what a short answer costs the second one is a fifth. And what a request holds beside
+its body has a bound: anyone can send headers without end, before a token is looked at.
 """
 
 from __future__ import annotations
@@ -14,10 +15,33 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 #: How the head of a final answer begins; ``100 Continue`` is an interim one, which the client waits for.
 _FINAL = tuple(b"HTTP/1.1 %d" % digit for digit in range(2, 6))
 _END_OF_HEAD = b"\r\n\r\n"
+#: Bytes of a request that are not its body: line, headers, sizes of chunks, trailers.
+_MOST_OVERHEAD = 64 * 1024
 
 
-class OneWriteProtocol(HttpToolsProtocol):
-    """Keeps the head of an answer until there is something to send with it."""
+class Protocol(HttpToolsProtocol):
+    """Keeps the head of an answer until there is something to send with it, and bounds that of a request."""
+
+    _overhead = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what was sent; refuse a request with too much beside its body."""
+        self._overhead += len(data)
+        super().data_received(data)
+        if self._overhead > _MOST_OVERHEAD and not self.transport.is_closing():
+            message = f"The headers of a request are over {_MOST_OVERHEAD} bytes."
+            self.logger.warning(message)
+            self.send_400_response(message)
+
+    def on_body(self, body: bytes) -> None:
+        """Take in a piece of the body, which the webhook bounds."""
+        self._overhead -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request; the next one on this connection is measured by itself."""
+        self._overhead = 0
+        super().on_message_complete()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to serve a connection."""

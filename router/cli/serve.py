@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from router import logs
 from router.app import build, load
 from router.cli.options import ConfigOption
-from router.cli.protocol import OneWriteProtocol
+from router.cli.protocol import Protocol
 from router.config import Config
 from router.errors import InboxInUse, InboxUnavailable, RouterError
 from router.redaction import Redactor
@@ -91,7 +91,7 @@ def _listen(host: str, port: int) -> socket.socket:
 def _server(app: Starlette) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
-        http=OneWriteProtocol,
+        http=Protocol,
         ws="none",
         lifespan="off",  # entered in _run, where its errors can be told
         log_config=None,

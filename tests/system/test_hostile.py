@@ -121,7 +121,6 @@ async def test_too_few_descriptors_are_survived(tmp_path: Path, report: Report) 
         assert no_complaints(router)
 
 
-@pytest.mark.xfail(strict=True, reason="nothing limits the headers of a request")
 async def test_headers_without_end_take_no_memory(tmp_path: Path, report: Report) -> None:
     with Router(tmp_path) as router:
         router.start()
