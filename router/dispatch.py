@@ -212,7 +212,10 @@ class Dispatcher:
         A thread cannot be stopped: after its timeout the lane is held until it ends by itself, since
         no two deliveries of a lane run at once, but no longer than a failing delivery may hold it.
         """
-        ended = await self._threads[claim.route].begin(partial(target.handler, claim.event, context))
+        threads = self._threads[claim.route]
+        if threads.all_taken:
+            _log.warning("handler.no_thread", plugin=target.plugin, delivery=claim.id, **_facts(claim))
+        ended = await threads.begin(partial(target.handler, claim.event, context))
 
         async def call() -> None:
             result = await asyncio.shield(ended)

@@ -315,15 +315,16 @@ async def test_threads_that_do_not_end_take_no_more_than_their_routes_share() ->
             release.wait(10)
 
     of = route(timeout=0.1, max_lane_block=0.2, concurrency=2)
-    async with running(target(handler, of)) as run:
-        for number in (1, 2, 3):
-            await run.inbox.put(entry(event(number, chat=f"c{number}")))
-        with fail_after(10):
-            while sum(record.status == "dead" for record in run.deliveries()) < 2:
-                await asyncio.sleep(0.001)
-        begun_meanwhile = list(begun)
-        release.set()
-        records = await run.settled()
+    with structlog.testing.capture_logs() as logged:
+        async with running(target(handler, of)) as run:
+            for number in (1, 2, 3):
+                await run.inbox.put(entry(event(number, chat=f"c{number}")))
+            with fail_after(10):
+                while not any(line["event"] == "handler.no_thread" for line in logged):
+                    await asyncio.sleep(0.001)
+            begun_meanwhile = list(begun)
+            release.set()
+            records = await run.settled()
 
     assert begun_meanwhile == ["00000001", "00000002"]
     assert [record.status for record in records] == ["dead", "dead", "done"]
