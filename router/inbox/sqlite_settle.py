@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from router.errors import InboxUnavailable
-from router.inbox import Attempt, Claim, Done, Outcome, Retry
+from router.inbox import Attempt, Claim, Dead, Done, Outcome, Retry
 from router.inbox.sqlite_file import to_micros
 from router.inbox.sqlite_many import Row, execute_many
 
@@ -50,22 +50,18 @@ def settle(db: sqlite3.Connection, settles: Sequence[Settle]) -> None:
     """Record all outcomes: in the writer, inside a transaction that others share."""
     done: list[Row] = []
     for one in settles:
-        if isinstance(one.outcome, Done):
-            done.append(_done_row(one.claim, one.outcome.attempt, one.at))
-        else:
-            _settle_failed(db, one)
+        claim, outcome = one.claim, one.outcome
+        match outcome:
+            case Done():
+                done.append(_done_row(claim, outcome.attempt, one.at))
+                continue
+            case Retry():
+                db.execute(_SETTLE_RETRY, _retry_row(claim, outcome, one.at))
+            case Dead():
+                db.execute(_SETTLE_DEAD, _dead_row(claim, outcome, one.at))
+        if outcome.attempt is not None:
+            db.execute(_INSERT_ATTEMPT, _attempt_row(claim.id, outcome.attempt))
     execute_many(db, _SETTLE_DONE, done)
-
-
-def _settle_failed(db: sqlite3.Connection, one: Settle) -> None:
-    claim, outcome, attempt = one.claim, one.outcome, one.outcome.attempt
-    if isinstance(outcome, Retry):
-        db.execute(_SETTLE_RETRY, _retry_row(claim, outcome, one.at))
-    elif not isinstance(outcome, Done):
-        number = attempt.number if attempt else claim.attempt - 1
-        db.execute(_SETTLE_DEAD, (number, one.at, outcome.reason, claim.id))
-    if attempt is not None:
-        db.execute(_INSERT_ATTEMPT, _attempt_row(claim.id, attempt))
 
 
 def _done_row(claim: Claim, attempt: Attempt, settled_at: int) -> Row:
@@ -78,6 +74,11 @@ def _retry_row(claim: Claim, outcome: Retry, settled_at: int) -> Row:
     blocked = claim.blocked + attempt.duration + delay
     due_at = settled_at + round(delay * 1e6)
     return attempt.number, claim.round_attempt, blocked, due_at, delay, attempt.error, claim.id
+
+
+def _dead_row(claim: Claim, outcome: Dead, settled_at: int) -> Row:
+    number = outcome.attempt.number if outcome.attempt else claim.attempt - 1
+    return number, settled_at, outcome.reason, claim.id
 
 
 def _attempt_row(delivery_id: int, attempt: Attempt) -> Row:
