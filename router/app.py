@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 from anyio import create_task_group
@@ -132,19 +131,24 @@ def build(loaded: Loaded) -> Starlette:
 def make_inbox(config: Config) -> Inbox:
     """Return the inbox that ``inbox.url`` names, not yet opened."""
     routes = {route.name: route.concurrency for route in config.routes}
-    inbox = config.inbox
+    inbox, dedup, delivery = config.inbox, config.dedup, config.delivery
+    deliver_changed = dedup.changed is ChangedPolicy.DELIVER
     if inbox.kind is InboxKind.MEMORY:
-        return MemoryInbox(routes, **_bounds(config))
+        return MemoryInbox(
+            routes,
+            concurrency=delivery.concurrency,
+            dedup_window=dedup.window,
+            deliver_changed=deliver_changed,
+        )
     assert inbox.path is not None, "an inbox in SQLite has a path"
-    return SqliteInbox(inbox.path, routes, retention=inbox.retention, **_bounds(config))
-
-
-def _bounds(config: Config) -> dict[str, Any]:
-    return {
-        "concurrency": config.delivery.concurrency,
-        "dedup_window": config.dedup.window,
-        "deliver_changed": config.dedup.changed is ChangedPolicy.DELIVER,
-    }
+    return SqliteInbox(
+        inbox.path,
+        routes,
+        concurrency=delivery.concurrency,
+        dedup_window=dedup.window,
+        deliver_changed=deliver_changed,
+        retention=inbox.retention,
+    )
 
 
 def _targets(config: Config, handlers: Mapping[str, RegisteredHandler]) -> dict[str, Target]:
