@@ -60,7 +60,8 @@ def serve(
             app = build(loaded)
             server = _server(app)
             with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-                runner.run(_run(app, server, listener, loaded.config, lines))
+                last = runner.run(_run(app, server, listener, loaded.config, lines))
+            last.cancel()
     except (CannotListen, InboxInUse, InboxUnavailable) as exc:
         print(exc, file=sys.stderr)
         raise typer.Exit(_COULD_NOT_START) from None
@@ -107,13 +108,14 @@ def _server(app: Starlette) -> uvicorn.Server:
 
 async def _run(
     app: Starlette, server: uvicorn.Server, listener: socket.socket, config: Config, lines: logs.Lines
-) -> None:
+) -> threading.Timer:
+    """Serve until told to stop; return what will end the process if something in it does not end."""
     # Once stopped, uvicorn raises the signals it caught again: coming back to this handler they do nothing.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     _spare_the_collector()
     with lines.gathered():
-        await _serve(app, server, listener, config)
+        return await _serve(app, server, listener, config)
 
 
 def _spare_the_collector() -> None:
@@ -123,7 +125,9 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_COLLECT_AFTER, 20, 50)
 
 
-async def _serve(app: Starlette, server: uvicorn.Server, listener: socket.socket, config: Config) -> None:
+async def _serve(
+    app: Starlette, server: uvicorn.Server, listener: socket.socket, config: Config
+) -> threading.Timer:
     async with app.router.lifespan_context(app):
         host, port = listener.getsockname()[:2]
         _log.info(
@@ -134,11 +138,12 @@ async def _serve(app: Starlette, server: uvicorn.Server, listener: socket.socket
         )
         await server.serve(sockets=[listener])
         _log.info("router.stopping")
-        _leave_at_last(config.delivery.shutdown_grace + _LAST_GRACE)
+        last = _leave_after(config.delivery.shutdown_grace + _LAST_GRACE)
     _log.info("router.stopped")
+    return last
 
 
-def _leave_at_last(seconds: float) -> None:
+def _leave_after(seconds: float) -> threading.Timer:
     """End the process after some time, whatever is left in it: a handler may refuse to be cancelled."""
 
     def leave() -> None:
@@ -148,3 +153,4 @@ def _leave_at_last(seconds: float) -> None:
     timer = threading.Timer(seconds, leave)
     timer.daemon = True
     timer.start()
+    return timer
