@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class RouterError(Exception):
@@ -86,6 +87,109 @@ class NotFound(RouterError):
 
 class WrongState(RouterError):
     """Raised when an operator asks something of a delivery that its status does not allow."""
+
+
+class GreenApiError(RouterError):
+    """Base of what GREEN-API's HTTP API may answer instead of what it was asked.
+
+    Each class is a situation; ``advice`` says what to do about it. The token, which is part of every
+    URL, is in none of the texts.
+    """
+
+    #: What a person can do about it; empty where waiting is all there is.
+    advice: ClassVar[str] = ""
+    #: Whether it usually passes by itself within moments.
+    may_pass: ClassVar[bool] = False
+
+    def __init__(self, instance: int, method: str, found: str, *, status: int | None = None) -> None:
+        self.instance = instance
+        self.method = method
+        #: What came, in a few words.
+        self.found = found
+        #: Status of the answer; ``None`` where none came.
+        self.status = status
+        super().__init__(instance, method, found)
+
+    def __str__(self) -> str:
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"instance {self.instance}: {self.method}: {self.found}{advice}"
+
+
+class NoAnswer(GreenApiError):
+    """Raised when no answer came, or only part of one."""
+
+    may_pass = True
+
+    def __init__(self, instance: int, method: str, found: str, *, was_sent: bool) -> None:
+        super().__init__(instance, method, found)
+        #: Whether GREEN-API may have got the request, and done what it was asked.
+        self.was_sent = was_sent
+
+
+class ServerError(GreenApiError):
+    """Raised for 499 and 5xx: GREEN-API or a proxy before it failed."""
+
+    may_pass = True
+
+
+class BadAnswer(GreenApiError):
+    """Raised when what came is not what the method answers: HTML, broken JSON, a redirect."""
+
+    may_pass = True
+    advice = "look whether api_url leads to GREEN-API"
+
+
+class RateLimited(GreenApiError):
+    """Raised for 429: too many requests in a second. Nothing was done."""
+
+    may_pass = True
+
+    def __init__(
+        self, instance: int, method: str, found: str, *, status: int, retry_after: float | None = None
+    ) -> None:
+        super().__init__(instance, method, found, status=status)
+        #: Seconds that GREEN-API asks to wait, if it says so.
+        self.retry_after = retry_after
+
+
+class QuotaExceeded(GreenApiError):
+    """Raised for 466 and 469: the tariff of the instance allows no more."""
+
+    advice = "look at the instance's tariff in GREEN-API's console"
+
+
+class Unauthorized(GreenApiError):
+    """Raised for 401 and 403: the id, the token or the host is wrong, or the account is suspended."""
+
+    advice = "compare id, token and api_url with the instance's page in GREEN-API's console"
+
+
+class UnknownInstance(GreenApiError):
+    """Raised for 404: this host does not serve the instance, or not this method."""
+
+    advice = "compare id and api_url with the instance's page in GREEN-API's console"
+
+
+class InstanceNotReady(GreenApiError):
+    """Raised when the instance is not authorized in its messenger, or starts just now."""
+
+    advice = "if it is not authorized, authorize it in GREEN-API's console"
+
+
+class InstanceGone(GreenApiError):
+    """Raised when the instance was deleted, or its tariff has run out."""
+
+    advice = "look at the instance in GREEN-API's console"
+
+
+class WebhookUrlIsSet(GreenApiError):
+    """Raised when notifications are asked for that GREEN-API posts to a ``webhookUrl``."""
+
+    advice = "clear webhookUrl in the instance's settings, or receive its notifications by webhook"
+
+
+class BadRequest(GreenApiError):
+    """Raised for any other refusal, with GREEN-API's own reason."""
 
 
 class RetryLater(Exception):
