@@ -32,6 +32,12 @@ class AlertKind(StrEnum):
     DEAD = "dead"
     #: The inbox cannot be written; webhooks are answered 503 meanwhile.
     INBOX_UNAVAILABLE = "inbox_unavailable"
+    #: An instance cannot be polled; the subject is its number.
+    INSTANCE_DOWN = "instance_down"
+    #: An instance is not authorized in its messenger; the subject is its number.
+    INSTANCE_STATE = "instance_state"
+    #: Nothing has come from an instance for longer than its ``quiet_after``; the subject is its number.
+    QUIET = "quiet"
 
 
 @dataclass(slots=True)

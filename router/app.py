@@ -22,14 +22,17 @@ from router.dispatch import Dispatcher, Target
 from router.errors import ConfigError, ConfigProblem
 from router.events import Transport
 from router.greenapi.addresses import NETWORKS
+from router.greenapi.client import GreenApi, InstanceApi
 from router.health import health_routes
 from router.inbox import Claim, Inbox
 from router.inbox.memory import MemoryInbox
 from router.inbox.sqlite import SqliteInbox
 from router.intake import Intake
 from router.plugins import Plugins, RegisteredHandler
+from router.presence import Presence
 from router.redaction import Redactor
 from router.routing import Route, Table
+from router.transports.polling import Polling
 from router.transports.senders import Networks
 from router.transports.webhook import WebhookEndpoint, WebhookMiddleware
 from router.validation import Validator
@@ -71,14 +74,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
 def _not_yet(config: Config) -> list[ConfigProblem]:
     """Return what the file may ask for but this version does not do: better told than silently ignored."""
-    missing = [
-        f"instance {instance.id}: transport: polling is not in this version yet: expected webhook"
-        for instance in config.instances
-        if instance.transport is Transport.POLLING
-    ]
-    if config.alerts:
-        missing.append("alerts: channels are not in this version yet; every alert is in the log")
-    return [ConfigProblem(str(config.path), 0, 0, message) for message in missing]
+    message = "alerts: channels are not in this version yet; every alert is in the log"
+    return [ConfigProblem(str(config.path), 0, 0, message)] if config.alerts else []
 
 
 def build(loaded: Loaded) -> Starlette:
@@ -89,14 +86,19 @@ def build(loaded: Loaded) -> Starlette:
     config = loaded.config
     inbox = make_inbox(config)
     alerts = Alerts(_ALERT_EVERY)
+    presence = Presence(
+        [instance.id for instance in config.instances],
+        {instance.id: instance.quiet_after for instance in config.instances if instance.quiet_after},
+        alerts,
+    )
     intake = Intake(
         inbox,
         Validator(),
         Table(config.routes),
         alerts,
+        presence,
         ack_deadline=config.webhook.ack_deadline if config.webhook.ack is AckMode.HANDLED else None,
         keep_unrouted=config.inbox.keep_unrouted,
-        instances=frozenset(instance.id for instance in config.instances),
     )
     dispatcher = Dispatcher(
         inbox,
@@ -105,14 +107,20 @@ def build(loaded: Loaded) -> Starlette:
         redact=Redactor(config.secrets),
         on_dead=_reporting_to(alerts),
     )
+    green_api = GreenApi()
+    polling = Polling(_polled(config, green_api), intake.receive, presence)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await inbox.open()
         try:
-            async with create_task_group() as tasks:
+            async with green_api, create_task_group() as tasks:
                 await tasks.start(dispatcher.run)
+                await tasks.start(polling.run)
+                tasks.start_soon(presence.run)
                 yield
+                presence.stop()
+                await polling.stop()
                 await dispatcher.stop(config.delivery.shutdown_grace)
         finally:
             await inbox.close()
@@ -153,6 +161,15 @@ def make_inbox(config: Config) -> Inbox:
 
 def _targets(config: Config, handlers: Mapping[str, RegisteredHandler]) -> dict[str, Target]:
     return {route.name: _target(route, handlers[route.handler]) for route in config.routes}
+
+
+def _polled(config: Config, green_api: GreenApi) -> list[tuple[InstanceApi, float]]:
+    """Return the instances that are polled, each with the seconds that a request is held open."""
+    return [
+        (green_api.instance(instance.id, instance.api_url, instance.token), instance.receive_timeout)
+        for instance in config.instances
+        if instance.transport is Transport.POLLING and instance.token is not None
+    ]
 
 
 def _webhook(config: Config, intake: Intake) -> WebhookEndpoint:

@@ -24,6 +24,7 @@ from router.events import Event, EventStatus, Problem, Receipt, ReceiptStatus, T
 from router.inbox import Duplicate, Entry, Handled, Inbox, NewDelivery, Stored
 from router.jsontext import dump, parse
 from router.normalize import content_hash, dedup_key, normalize
+from router.presence import Presence
 from router.routing import Route, Table
 from router.validation import Validator
 
@@ -44,9 +45,9 @@ class Intake:
         validator: Knows the types of the catalogue and their schemas.
         table: The routes.
         alerts: Told of unknown types, invalid notifications and an inbox that cannot be written.
+        presence: Told of every event, for it shows that its instance is there.
         ack_deadline: Seconds to wait for the handlers before a receipt is given; ``None``: none.
         keep_unrouted: Store events of known types that no route wants, too.
-        instances: Those listed in ``routes.yaml``, if any are: others are accepted, and told once.
     """
 
     def __init__(
@@ -55,19 +56,18 @@ class Intake:
         validator: Validator,
         table: Table,
         alerts: Alerts,
+        presence: Presence,
         *,
         ack_deadline: float | None = None,
         keep_unrouted: bool = False,
-        instances: frozenset[int] = frozenset(),
     ) -> None:
         self._inbox = inbox
         self._validator = validator
         self._table = table
         self._alerts = alerts
+        self._presence = presence
         self._ack_deadline = ack_deadline
         self._keep_unrouted = keep_unrouted
-        self._instances = instances
-        self._strangers: set[int] = set()
 
     async def receive(self, body: bytes, transport: Transport, instance: int | None = None) -> Receipt:
         """Store one notification, and say what became of it.
@@ -90,7 +90,7 @@ class Intake:
             transport=transport,
             instance=instance,
         )
-        self._notice_stranger(event)
+        self._presence.heard(event)
         if problems:
             return await self._keep_invalid(event, body, problems)
         routes = self._table.match(event)
@@ -202,14 +202,6 @@ class Intake:
         return event.type is not None and (
             self._validator.knows(event.type) or self._table.names_type(event.type)
         )
-
-    def _notice_stranger(self, event: Event) -> None:
-        instance = event.instance
-        if not self._instances or instance is None or instance in self._instances:
-            return
-        if instance not in self._strangers:
-            self._strangers.add(instance)
-            _log.warning("instance.unlisted", idInstance=instance, event_id=event.id)
 
 
 def _new_id() -> str:

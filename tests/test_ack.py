@@ -22,6 +22,7 @@ from router.inbox import Inbox
 from router.inbox.memory import MemoryInbox
 from router.inbox.sqlite import SqliteInbox
 from router.intake import Intake
+from router.presence import Presence
 from router.redaction import Redactor
 from router.routing import Table
 from router.validation import Validator
@@ -51,9 +52,8 @@ async def router(inbox: Inbox, *handlers: Handle, deadline: float = 30.0) -> Asy
         redact=Redactor([]),
         on_dead=lambda _, reason: dead.append(reason),
     )
-    intake = Intake(
-        inbox, Validator(), Table([t.route for t in targets]), Alerts(600.0), ack_deadline=deadline
-    )
+    alerts, table = Alerts(600.0), Table([t.route for t in targets])
+    intake = Intake(inbox, Validator(), table, alerts, Presence((), {}, alerts), ack_deadline=deadline)
     await inbox.open()
     async with create_task_group() as tasks:
         await tasks.start(dispatcher.run)

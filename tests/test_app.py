@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import orjson
 import pytest
+from anyio import fail_after
 
 from router import samples
 from router.app import build, load
@@ -19,6 +22,7 @@ from router.events import DeliveryStatus, EventStatus, JsonObject
 from router.inbox import DeliveryFilter, DeliveryRecord, EventFilter, EventRecord
 from router.inbox.sqlite_ledger import SqliteLedger
 from tests.conftest import Log
+from tests.greenapi.scripted import SILENCE, Reply, Request, Scripted
 
 CALL = samples.read("incomingCall/wa-pickup.json")
 MESSAGE = samples.read("incomingMessageReceived/wa-text-waba.json")
@@ -476,6 +480,64 @@ async def test_however_it_is_logged_nothing_that_comes_in_breaks_a_line(
 
 
 # Instances
+
+
+async def test_a_polled_instance_and_the_webhook_end_in_one_inbox(folder: Folder, log: Log) -> None:
+    drained = asyncio.Event()
+    waiting = [CALL, variant(CALL, idMessage="B2")]
+
+    async def answer(request: Request) -> Reply:
+        if request.method == "deleteNotification":
+            waiting.pop(0)
+            return Reply(content={"result": True})
+        if waiting:
+            return Reply(content=b'{"receiptId":%d,"body":%b}' % (len(waiting), waiting[0]))
+        drained.set()
+        return SILENCE
+
+    async with Scripted(answer).serving() as green_api:
+        polled = f"{{id: 1101000001, api_url: '{green_api.url}', token: tok-123456, transport: polling}}"
+        folder.configure(f"instances: [{polled}]\n")
+        async with folder.serving() as client:
+            with fail_after(20):
+                await drained.wait()
+                assert [(await taken())[1] for _ in range(2)] == ["calls", "calls"]
+            again = await client.post("/webhook", content=CALL)
+    assert again.json()["status"] == "duplicate"
+    assert [record["transport"] for record in log.named("notification.accepted")] == ["polling"] * 2
+    assert [event.transport for event in folder.events] == ["polling"] * 2
+    assert "tok-123456" not in log.text
+
+
+async def test_the_silence_of_an_instance_is_told(folder: Folder, log: Log) -> None:
+    folder.configure("instances: [{id: 1101000001, quiet_after: 1m}]\n")
+    loaded = load(folder.routes_yaml, {})
+    (shop,) = loaded.config.instances
+    hasty = replace(loaded.config, instances=(replace(shop, quiet_after=shop.quiet_after and 0.01),))
+    app = build(replace(loaded, config=hasty))
+    async with app.router.lifespan_context(app):
+        with fail_after(20):
+            while not log.named("alert.raised"):
+                await asyncio.sleep(0.01)
+    assert log.named("alert.raised")[0]["kind"] == "quiet"
+
+
+async def test_an_instance_that_cannot_be_polled_is_told_and_harms_nobody_else(
+    folder: Folder, log: Log
+) -> None:
+    async with Scripted(lambda _: Reply(status=401, content=b"")).serving() as green_api:
+        polled = f"{{id: 1101000001, api_url: '{green_api.url}', token: tok-123456, transport: polling}}"
+        folder.configure(f"instances: [{polled}]\n")
+        async with folder.serving() as client:
+            with fail_after(20):
+                while not log.named("alert.raised"):
+                    await asyncio.sleep(0.01)
+            assert (await client.post("/webhook", content=CALL)).json()["status"] == "accepted"
+            assert (await client.get("/readyz")).status_code == 200
+    (alert,) = log.named("alert.raised")
+    assert (alert["kind"], alert["subject"]) == ("instance_down", "1101000001")
+    assert "compare id, token and api_url" in alert["error"]
+    assert "tok-123456" not in log.text
 
 
 INSTANCES = """

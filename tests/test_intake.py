@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from router.inbox import DeliveryFilter, EventFilter, EventRecord
 from router.inbox.memory import MemoryInbox
 from router.intake import Intake
 from router.patterns import compile as compile_pattern
+from router.presence import Presence
 from router.routing import Route, Table
 from router.validation import Validator
 from tests.test_dispatch import route
@@ -29,9 +31,13 @@ FUTURE = b'{"typeWebhook": "futureThing", "instanceData": {"idInstance": 7}, "wh
 class Receiving:
     """An intake on an inbox in memory."""
 
-    def __init__(self, *routes: Route, max_unfinished: int = 100, **settings: Any) -> None:
+    def __init__(
+        self, *routes: Route, max_unfinished: int = 100, instances: Sequence[int] = (), **settings: Any
+    ) -> None:
         self.inbox = MemoryInbox({r.name: 1 for r in routes}, max_unfinished=max_unfinished)
-        self.intake = Intake(self.inbox, Validator(), Table(routes), Alerts(600.0), **settings)
+        alerts = Alerts(600.0)
+        presence = Presence(instances, {}, alerts)
+        self.intake = Intake(self.inbox, Validator(), Table(routes), alerts, presence, **settings)
 
     async def receive(self, body: bytes, instance: int | None = None) -> Receipt:
         return await self.intake.receive(body, Transport.WEBHOOK, instance)
@@ -228,7 +234,7 @@ async def test_an_inbox_that_cannot_be_written_is_told_and_its_recovery_too() ->
 
 
 async def test_an_instance_that_is_not_listed_is_accepted_and_told_once() -> None:
-    at = Receiving(messages(), instances=frozenset({1}))
+    at = Receiving(messages(), instances=[1])
 
     with capture_logs() as records:
         receipts = [await at.receive(TEXT), await at.receive(TEXT.replace(b"F7AEC", b"F7AED"))]
