@@ -97,62 +97,49 @@ def show(
             typer.echo(attempt["traceback"].rstrip())
 
 
-@app.command()
-def retry(
-    delivery_ids: IdArguments = None,
-    route: RouteOption = None,
-    type_: TypeOption = None,
-    instance: InstanceOption = None,
-    chat: ChatOption = None,
-    error: ErrorOption = None,
-    since: SinceOption = None,
-    before: BeforeOption = None,
-    everything: AllOption = False,
-    dry_run: DryRunOption = False,
-    rate: RateOption = None,
-    config: ConfigOption = Path(),
-    as_json: JsonOption = False,
-) -> None:
-    """Deliver dead letters again, each in its lane's order, with as many attempts as a new one."""
-    where = DeliveryFilter(
-        route=route, type=type_, instance=instance, chat=chat, error=error, since=since, before=before
-    )
-    require_choice(delivery_ids, where, everything=everything)
-    with operations.ledger_of(read(config, os.environ).config()) as ledger:
-        chosen = _choose(ledger, delivery_ids, where, operations.RETRIABLE)
-        if dry_run:
-            _show_counts(chosen.counts, as_json=as_json)
-        else:
-            _change(operations.retry, ledger, chosen, rate, as_json=as_json)
+def _offer(name: str, verb: Verb, allowed: frozenset[DeliveryStatus], what: str) -> None:
+    """Add a command that changes deliveries; ``allowed`` are the statuses of those it takes by id."""
+
+    @app.command(name, help=what)
+    def change(
+        delivery_ids: IdArguments = None,
+        route: RouteOption = None,
+        type_: TypeOption = None,
+        instance: InstanceOption = None,
+        chat: ChatOption = None,
+        error: ErrorOption = None,
+        since: SinceOption = None,
+        before: BeforeOption = None,
+        everything: AllOption = False,
+        dry_run: DryRunOption = False,
+        rate: RateOption = None,
+        config: ConfigOption = Path(),
+        as_json: JsonOption = False,
+    ) -> None:
+        where = DeliveryFilter(
+            route=route, type=type_, instance=instance, chat=chat, error=error, since=since, before=before
+        )
+        require_choice(delivery_ids, where, everything=everything)
+        with operations.ledger_of(read(config, os.environ).config()) as ledger:
+            chosen = _choose(ledger, delivery_ids, where, allowed)
+            if dry_run:
+                _show_counts(chosen.counts, as_json=as_json)
+            else:
+                _change(verb, ledger, chosen, rate, as_json=as_json)
 
 
-@app.command()
-def discard(
-    delivery_ids: IdArguments = None,
-    route: RouteOption = None,
-    type_: TypeOption = None,
-    instance: InstanceOption = None,
-    chat: ChatOption = None,
-    error: ErrorOption = None,
-    since: SinceOption = None,
-    before: BeforeOption = None,
-    everything: AllOption = False,
-    dry_run: DryRunOption = False,
-    rate: RateOption = None,
-    config: ConfigOption = Path(),
-    as_json: JsonOption = False,
-) -> None:
-    """Settle dead letters as not to be handled; by id, unfinished deliveries too."""
-    where = DeliveryFilter(
-        route=route, type=type_, instance=instance, chat=chat, error=error, since=since, before=before
-    )
-    require_choice(delivery_ids, where, everything=everything)
-    with operations.ledger_of(read(config, os.environ).config()) as ledger:
-        chosen = _choose(ledger, delivery_ids, where, operations.DISCARDABLE)
-        if dry_run:
-            _show_counts(chosen.counts, as_json=as_json)
-        else:
-            _change(operations.discard, ledger, chosen, rate, as_json=as_json)
+_offer(
+    "retry",
+    operations.retry,
+    operations.RETRIABLE,
+    "Deliver dead letters again, each in its lane's order, with as many attempts as a new one.",
+)
+_offer(
+    "discard",
+    operations.discard,
+    operations.DISCARDABLE,
+    "Settle dead letters as not to be handled; by id, unfinished deliveries too.",
+)
 
 
 @dataclass(frozen=True, slots=True)
