@@ -88,14 +88,19 @@ async def test_a_backlog_is_delivered_in_order_and_in_bounded_memory(
             await sender.until(sender.total + 1)
             meanwhile = router.record.count("end")
         verdict = await judge(router, {**waiting, **sender.answered})
+        await until(lambda: router.logged("inbox.drained"), what="the line that it is drained")
+        told = [line["waiting"] for line in router.logged("inbox.draining") + router.logged("inbox.drained")]
         memory = router.memory("VmHWM")
         code = router.stop()
         report(
             f"{verdict}; {backlog.size} waited in {backlog.lanes} lanes, {meanwhile} were handled "
-            f"when {sender.total} new ones had been answered; {memory / 1e6:.0f} MB at most"
+            f"when {sender.total} new ones had been answered; {memory / 1e6:.0f} MB at most; "
+            f"the log told {told} as waiting"
         )
 
         assert meanwhile < backlog.size
         assert (verdict.lost, verdict.repeated, verdict.violations) == ([], 0, [])
+        assert told[0] == backlog.size
+        assert told == sorted(set(told), reverse=True)
         assert code == 0
         assert memory < MOST_MEMORY
