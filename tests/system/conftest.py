@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.system.faults import SmallDisk
 
 _FIGURES = pytest.StashKey[list[tuple[str, str]]]()
 
@@ -16,6 +19,13 @@ def report(request: pytest.FixtureRequest) -> Report:
     figures = request.config.stash.setdefault(_FIGURES, [])
     name = request.node.name.replace("[asyncio]", "").removeprefix("test_").replace("_", " ")
     return lambda figure: figures.append((name, str(figure)))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Have a disk of 32 MiB in the folder ``disk``."""
+    with SmallDisk(tmp_path / "disk", size=32) as disk:
+        yield disk
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -24,12 +24,6 @@ ROUTE = "{name: all, type: incomingMessageReceived, handler: uneven}"
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with SmallDisk(tmp_path / "disk", size=32) as disk:
-        yield disk
-
-
-@pytest.fixture
 def router(tmp_path: Path, disk: SmallDisk) -> Iterator[Router]:
     """Killed before its disk is taken away."""
     with Router(tmp_path, ROUTE, inbox="disk/router.db") as router:

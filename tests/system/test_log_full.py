@@ -18,16 +18,18 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with SmallDisk(tmp_path / "disk", size=4) as disk:
-        yield disk
-
-
-@pytest.fixture
 def router(tmp_path: Path, disk: SmallDisk) -> Iterator[Router]:
     """Killed before the disk of its log is taken away."""
     with Router(tmp_path, log="disk/log") as router:
         yield router
+
+
+@pytest.fixture(params=[pytest.param("1", id="unbuffered"), pytest.param("", id="buffered")])
+def mute(request: pytest.FixtureRequest, disk: SmallDisk, router: Router) -> Router:
+    """Have a router that runs and cannot write its log, with and without a buffer of Python's."""
+    router.start(environ={"PYTHONUNBUFFERED": request.param})
+    disk.fill()
+    return router
 
 
 async def test_a_log_that_cannot_be_written_stops_nobody(
@@ -50,41 +52,19 @@ async def test_a_log_that_cannot_be_written_stops_nobody(
     assert router.stop() == 0
 
 
-@pytest.mark.parametrize(
-    "unbuffered",
-    [
-        pytest.param("1", id="unbuffered"),
-        pytest.param("", id="buffered"),
-    ],
-)
-async def test_the_exit_code_is_0_while_the_log_cannot_be_written(
-    unbuffered: str, disk: SmallDisk, router: Router
-) -> None:
-    router.start(environ={"PYTHONUNBUFFERED": unbuffered})
-    disk.fill()
-    async with sending(router) as sender:
+async def test_the_exit_code_is_0_while_the_log_cannot_be_written(mute: Router) -> None:
+    async with sending(mute) as sender:
         await sender.until(100)
-    assert router.stop() == 0
+    assert mute.stop() == 0
 
 
-@pytest.mark.parametrize(
-    "unbuffered",
-    [
-        pytest.param("1", id="unbuffered"),
-        pytest.param("", id="buffered"),
-    ],
-)
-async def test_each_line_is_whole_but_the_one_that_was_cut_off(
-    unbuffered: str, disk: SmallDisk, router: Router
-) -> None:
-    router.start(environ={"PYTHONUNBUFFERED": unbuffered})
-    disk.fill()
-    async with sending(router) as sender:
+async def test_each_line_is_whole_but_the_one_that_was_cut_off(disk: SmallDisk, mute: Router) -> None:
+    async with sending(mute) as sender:
         await sender.until(100)
         disk.free()
         await sender.until(sender.total + 100)
-    assert router.stop() == 0
-    lines = router.log.read_bytes().splitlines()
+    assert mute.stop() == 0
+    lines = mute.log.read_bytes().splitlines()
     last = lines.index(next(line for line in lines if b"router.stopped" in line))
     cut_off = [line for line in lines if not is_whole(line)]
     assert len(cut_off) <= 1
