@@ -10,6 +10,8 @@ from bench.figures import CannotMeasure
 from bench.servers import run_pinned
 
 CONNECTIONS = 32
+#: What is sent, where nothing else is said.
+KIND = "incomingMessageReceived"
 _SCRIPT = Path(__file__).parent / "load" / "closed.lua"
 
 
@@ -21,9 +23,7 @@ class Load:
     seconds: float
 
 
-def load(
-    url: str, run: str, seconds: float, log: Path, *, kind: str = "incomingMessageReceived", chats: int = 500
-) -> Load:
+def load(url: str, run: str, seconds: float, log: Path, *, kind: str = KIND, chats: int = 500) -> Load:
     """Send notifications for so long; each has an ``idMessage`` of its own as long as ``run`` is.
 
     Raises:
@@ -35,6 +35,16 @@ def load(
         log=log,
     )
     return parse(printed)
+
+
+def require_all(load: Load, found: int, what: str) -> None:
+    """Hold what a router has done against what was answered; at the end each connection awaits one.
+
+    Raises:
+        CannotMeasure: The two differ.
+    """
+    if not load.requests <= found <= load.requests + CONNECTIONS:
+        raise CannotMeasure(f"{load.requests} notifications were answered, but {found} {what}")
 
 
 def parse(printed: str) -> Load:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +12,13 @@ from bench.inbox_file import InboxFile
 from bench.servers import Server, free_port, serving
 
 _PLUGINS = Path(__file__).parent / "plugins"
-_ROUTES = """\
-version: 1
-plugins_dir: {plugins}
-inbox: {{url: "sqlite:///router.db"}}
-delivery: {{shutdown_grace: 1s}}
-logging: {{level: INFO, format: json}}
-routes:
-{routes}
-"""
+_SETTINGS: dict[str, object] = {
+    "version": 1,
+    "plugins_dir": str(_PLUGINS),
+    "inbox": {"url": "sqlite:///router.db"},
+    "delivery": {"shutdown_grace": "1s"},
+    "logging": {"level": "INFO", "format": "json"},
+}
 
 
 class Router:
@@ -28,32 +27,38 @@ class Router:
     Args:
         folder: Made where it is not there.
         routes: Entries of ``routes:``, such as ``{name: all, type: "*", handler: nothing}``.
+        settings: Other parts of ``routes.yaml``, each in place of the one that is here otherwise.
     """
 
-    def __init__(self, folder: Path, *routes: str) -> None:
+    def __init__(self, folder: Path, *routes: str, **settings: object) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.log = folder / "router.log"
         self.inbox = InboxFile(folder / "router.db")
+        self._settings = {**_SETTINGS, **settings}
         self.configure(*routes)
 
     def configure(self, *routes: str) -> None:
         """Have other routes from the next start on."""
-        text = _ROUTES.format(plugins=_PLUGINS, routes="\n".join(f"  - {route}" for route in routes))
-        (self.folder / "routes.yaml").write_text(text, "utf-8")
+        lines = [
+            *(f"{name}: {json.dumps(value)}" for name, value in self._settings.items()),
+            "routes:",
+            *(f"  - {route}" for route in routes),
+        ]
+        (self.folder / "routes.yaml").write_text("\n".join(lines) + "\n", "utf-8")
 
     @contextmanager
-    def serve(self) -> Iterator[Server]:
-        """Run it until the block ends."""
+    def serve(self, *program: str) -> Iterator[Server]:
+        """Run it until the block ends; ``program`` is what Python runs, if not the package ``router``."""
         port = free_port()
-        command = [sys.executable, "-m", "router", "serve", "--port", str(port)]
+        command = [sys.executable, *(program or ("-m", "router")), "serve", "--port", str(port)]
         with serving(command, port=port, path="/webhook", log=self.log, cwd=self.folder, ready=200) as server:
             yield server
 
-    def accepted_lines(self) -> int:
-        """Return how many lines of the log tell of an accepted notification."""
+    def lines(self, event: str) -> int:
+        """Return how many lines of the log tell of an event such as ``notification.accepted``."""
         with self.log.open("rb") as lines:
-            return sum(b'"notification.accepted"' in line for line in lines)
+            return sum(f'"{event}"'.encode() in line for line in lines)
 
     def starts(self) -> str:
         """Return what the handler ``record`` noted, once the router has stopped."""

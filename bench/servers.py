@@ -40,6 +40,10 @@ class Cpu:
         """Both."""
         return self.user + self.system
 
+    def per(self, count: int) -> Cpu:
+        """Return the share of each of so many, in µs."""
+        return Cpu(self.user / count * 1e6, self.system / count * 1e6)
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -53,6 +57,10 @@ class Server:
     def cpu(self) -> Cpu:
         """Return the processor time that all its threads have used."""
         return cpu_of(Path(f"/proc/{self.pid}/stat").read_text("ascii"))
+
+    def cpu_of_event_loop(self) -> Cpu:
+        """Return what the first thread has used of it: in the router the event loop's."""
+        return cpu_of(Path(f"/proc/{self.pid}/task/{self.pid}/stat").read_text("ascii"))
 
     def rss(self) -> float:
         """Return the memory it holds, in MB."""

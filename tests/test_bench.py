@@ -296,7 +296,7 @@ def test_the_disk_is_measured_on_the_disk_and_nothing_is_left(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "path", "code", "message"),
     [
-        (["nonsense"], "/usr/bin:/bin", 2, "no row nonsense; there are webhook, rate"),
+        (["nonsense"], "/usr/bin:/bin", 2, "no row nonsense; there are webhook, stages, rate"),
         (["webhook"], "/nowhere", 1, "wrk and taskset not found: apt-get install wrk util-linux"),
     ],
 )

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bench.rows import backlog, isolation, rate, retention, start, webhook
+from bench.rows import backlog, isolation, rate, retention, stages, start, webhook
 
-ROWS = [webhook.ROW, rate.ROW, backlog.ROW, retention.ROW, isolation.ROW, start.ROW]
+ROWS = [webhook.ROW, stages.ROW, rate.ROW, backlog.ROW, retention.ROW, isolation.ROW, start.ROW]

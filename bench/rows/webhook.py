@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from bench import closed_loop
-from bench.closed_loop import CONNECTIONS, Load
 from bench.figures import Budget, CannotMeasure, Figure, ratios
 from bench.others import bare, of_green_api, packages_of_green_api
 from bench.routers import Router
@@ -98,18 +97,12 @@ def _turn_of_router(server: Server, router: Router, run: str, seconds: int) -> T
     inbox.wait_until_settled()
     settling = time.perf_counter() - answered_at
     used, commits = server.cpu() - cpu, inbox.commits() - commits
-    _require_all_done(load, inbox.deliveries().get("done", 0) - done)
+    closed_loop.require_all(load, inbox.deliveries().get("done", 0) - done, "deliveries are done")
     return Turn(load.requests, load.seconds + settling, used, commits)
 
 
-def _require_all_done(load: Load, done: int) -> None:
-    """Hold what the inbox has against what was answered; at its end each connection awaits one."""
-    if not load.requests <= done <= load.requests + CONNECTIONS:
-        raise CannotMeasure(f"{load.requests} notifications were answered, but {done} deliveries are done")
-
-
 def _require_a_line_for_each(router: Router) -> None:
-    lines, deliveries = router.accepted_lines(), sum(router.inbox.deliveries().values())
+    lines, deliveries = router.lines("notification.accepted"), sum(router.inbox.deliveries().values())
     if lines != deliveries:
         raise CannotMeasure(f"{deliveries} notifications are stored, {lines} are in the log as accepted")
 
@@ -117,15 +110,15 @@ def _require_a_line_for_each(router: Router) -> None:
 def _figures(taken: dict[str, list[Turn]]) -> list[Figure]:
     router = taken["router"]
     requests = sum(turn.requests for turn in router)
-    cpu = sum((turn.cpu for turn in router), Cpu(0, 0))
+    cpu = sum((turn.cpu for turn in router), Cpu(0, 0)).per(requests)
     return [
         *(_ratio(name, router, turns) for name, turns in taken.items() if turns is not router),
         *(_rate(name, turns) for name, turns in taken.items()),
         Figure(
             name="router: processor time per notification",
-            value=cpu.total / requests * 1e6,
+            value=cpu.total,
             unit="µs",
-            detail=f"user {cpu.user / requests * 1e6:.0f} µs, system {cpu.system / requests * 1e6:.0f} µs",
+            detail=f"user {cpu.user:.0f} µs, system {cpu.system:.0f} µs",
         ),
         Figure(
             name="router: events per commit",
