@@ -1,12 +1,13 @@
-"""The servers that the router is measured against, each on the processor of the router."""
+"""The programs that the router is measured against, each on the processor of the router."""
 
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench.servers import Server, free_port, serving
+from bench.servers import Process, Server, free_port, running, serving
 
 _BENCH = Path(__file__).parent
 #: Has GREEN-API's servers and k6; see requirements.in.
@@ -29,6 +30,15 @@ def of_green_api(package: str, folder: Path) -> AbstractContextManager[Server]:
     script = _BENCH / "baselines" / f"{package}.py"
     command = [str(VENV / "bin" / "python"), str(script), str(port)]
     return serving(command, port=port, path="/", log=folder / f"{package}.log", cwd=folder)
+
+
+@contextmanager
+def polling_client(url: str, instances: Iterable[int], folder: Path) -> Iterator[Process]:
+    """Run GREEN-API's own client, which polls these instances."""
+    script = _BENCH / "baselines" / "green_api_async.py"
+    command = [str(VENV / "bin" / "python"), str(script), url, *map(str, instances)]
+    with running(command, log=folder / "client.log", cwd=folder) as process:
+        yield Process(process.pid)
 
 
 def packages_of_green_api() -> list[str]:

@@ -46,13 +46,10 @@ class Cpu:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A running server."""
+class Process:
+    """A running process."""
 
     pid: int
-    url: str
-    #: Seconds from its start to its first good answer.
-    ready_after: float
 
     def cpu(self) -> Cpu:
         """Return the processor time that all its threads have used."""
@@ -74,11 +71,27 @@ class Server:
         return Path(f"/proc/{self.pid}/status").read_text("utf-8")
 
 
+@dataclass(frozen=True, slots=True)
+class Server(Process):
+    """A running server."""
+
+    url: str
+    #: Seconds from its start to its first good answer.
+    ready_after: float
+
+
 @contextmanager
 def serving(
-    command: Sequence[str], *, port: int, path: str, log: Path, cwd: Path, ready: int | None = None
+    command: Sequence[str],
+    *,
+    port: int,
+    path: str,
+    log: Path,
+    cwd: Path,
+    ready: int | None = None,
+    core: int | None = None,
 ) -> Iterator[Server]:
-    """Run a server on the first processor until the block ends.
+    """Run a server until the block ends.
 
     Args:
         command: Starts it.
@@ -87,19 +100,28 @@ def serving(
         log: Takes what it prints.
         cwd: Where it runs.
         ready: Status of ``/readyz`` that says it is ready; any answer does when left out.
+        core: The processor; the first one when left out.
 
     Raises:
         CannotMeasure: It ended, or did not answer in time.
     """
-    server_core, _ = cores()
     started = time.perf_counter()
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            ["taskset", "-c", str(server_core), *command], cwd=cwd, stdout=file, stderr=file
-        )
-    try:
+    with running(command, log=log, cwd=cwd, core=core) as process:
         _wait_for(process, port, ready, log)
         yield Server(process.pid, f"http://127.0.0.1:{port}{path}", time.perf_counter() - started)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], *, log: Path, cwd: Path, core: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process on one processor, the first one when left out, until the block ends."""
+    server_core, _ = cores()
+    pinned = ["taskset", "-c", str(server_core if core is None else core), *command]
+    with log.open("ab") as file:
+        process = subprocess.Popen(pinned, cwd=cwd, stdout=file, stderr=file)
+    try:
+        yield process
     finally:
         process.terminate()
         try:

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import json
 import platform
+import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
 from bench import closed_loop, inbox_file, open_loop, report, starts
 from bench.figures import Budget, CannotMeasure, Figure, percentile, ratios
 from bench.inbox_file import InboxFile
-from bench.machine import Fsync, facts, fsync_times
+from bench.machine import Fsync, cores, facts, fsync_times
 from bench.neighbours import used
+from bench.queues import Queues, queues
 from bench.report import Result, Results
+from bench.routers import Router
 from bench.rows.all import ROWS
 from bench.servers import Cpu, cpu_of, memory_of
+from router.config import read
 from router.inbox import Done
 from router.inbox.sqlite import SqliteInbox
+from router.validation import Validator
 from tests.inbox.build import ROUTES, attempt, claim, entry, event
 
 ROOT = Path(__file__).parent.parent
@@ -219,6 +228,100 @@ async def test_commits_and_what_is_unsettled_are_counted_beside_a_running_router
     await inbox.close()
 
 
+# The router
+
+
+def test_a_router_can_be_given_other_settings(tmp_path: Path) -> None:
+    instance = {"id": 1101000001, "api_url": "http://127.0.0.1:1", "token": "secret"}
+    router = Router(tmp_path, "{name: all, type: '*', handler: nothing}", instances=[instance])
+    config = read(router.folder / "routes.yaml", {}).config()
+    assert [instance.api_url for instance in config.instances] == ["http://127.0.0.1:1"]
+    assert [route.name for route in config.routes] == ["all"]
+    assert config.inbox.path == router.inbox.path
+
+
+# The stand-in for GREEN-API's queues
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Queues]:
+    try:
+        cores()
+    except CannotMeasure as exc:
+        pytest.skip(str(exc))
+    with queues(tmp_path) as api:
+        yield api
+
+
+class Poller:
+    """Polls one instance."""
+
+    def __init__(self, api: Queues, instance: int = 7) -> None:
+        self._url = f"{api.server.url}/waInstance{instance}"
+
+    def receive(self, timeout: str = "0") -> Any:
+        """Return the notification, or ``None``."""
+        return self._ask("GET", f"receiveNotification/token?receiveTimeout={timeout}")
+
+    def delete(self, receipt: int) -> bool:
+        """Return whether it was deleted."""
+        return bool(self._ask("DELETE", f"deleteNotification/token/{receipt}")["result"])
+
+    def _ask(self, method: str, path: str) -> Any:
+        with urlopen(Request(f"{self._url}/{path}", method=method), timeout=30) as answer:
+            return json.load(answer)
+
+
+def test_the_head_of_a_queue_is_told_until_it_is_deleted(api: Queues) -> None:
+    poller, other = Poller(api), Poller(api, 8)
+    api.begin()
+    first = poller.receive()
+    assert (first["receiptId"], first["body"]["idMessage"]) == (1, "7-1")
+    assert poller.receive() == first
+    assert other.receive()["body"]["instanceData"]["idInstance"] == 8
+    assert (poller.delete(2), poller.delete(1), poller.delete(1)) == (False, True, False)
+    assert poller.receive()["receiptId"] == 2
+    counts = api.counts()
+    assert (counts.receive, counts.delete, counts.deleted, counts.told, counts.held) == (4, 3, 1, 2, 0)
+
+
+def test_what_is_told_is_a_notification_that_is_valid(api: Queues) -> None:
+    api.begin()
+    assert Validator().problems(Poller(api).receive()["body"]) == []
+
+
+def test_an_empty_queue_holds_a_request_until_its_time_is_over(api: Queues) -> None:
+    assert Poller(api).receive("0.01") is None
+    assert api.counts().receive == 1
+
+
+def test_a_request_that_is_held_is_answered_when_there_is_something(api: Queues) -> None:
+    with ThreadPoolExecutor() as threads:
+        told = threads.submit(Poller(api).receive, "30")
+        api.wait_for_pollers(1)
+        api.begin()
+        assert told.result()["receiptId"] == 1
+
+
+def test_a_poller_that_is_gone_holds_nothing(api: Queues) -> None:
+    with socket.create_connection(("127.0.0.1", int(api.server.url.rpartition(":")[2]))) as gone:
+        gone.sendall(b"GET /waInstance7/receiveNotification/token?receiveTimeout=30 HTTP/1.1\r\n\r\n")
+        api.wait_for_pollers(1)
+    api.wait_for_pollers(0)
+
+
+def test_the_end_waits_until_what_was_told_is_deleted(api: Queues) -> None:
+    poller = Poller(api)
+    api.begin()
+    receipt = poller.receive()["receiptId"]
+    with ThreadPoolExecutor() as threads:
+        ended = threads.submit(api.end)
+        assert poller.delete(receipt)
+        ended.result()
+    assert poller.receive() is None
+    assert (api.counts().told, api.counts().deleted) == (0, 1)
+
+
 # The report
 
 FIGURES = [
@@ -296,7 +399,7 @@ def test_the_disk_is_measured_on_the_disk_and_nothing_is_left(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "path", "code", "message"),
     [
-        (["nonsense"], "/usr/bin:/bin", 2, "no row nonsense; there are webhook, stages, rate"),
+        (["nonsense"], "/usr/bin:/bin", 2, "no row nonsense; there are webhook, stages, rate, polling"),
         (["webhook"], "/nowhere", 1, "wrk and taskset not found: apt-get install wrk util-linux"),
     ],
 )

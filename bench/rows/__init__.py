@@ -19,11 +19,13 @@ class Effort:
     seconds: int
     #: Deliveries that wait in the row ``backlog``; old events in the row ``retention`` are half as many.
     backlog: int
+    #: Seconds for which a router that polls and gets nothing is watched in the row ``polling``.
+    idle: int
 
 
-FULL = Effort(rounds=5, seconds=4, backlog=1_000_000)
+FULL = Effort(rounds=5, seconds=4, backlog=1_000_000, idle=20)
 #: To see that everything works; too short for a figure that could be quoted.
-QUICK = Effort(rounds=2, seconds=2, backlog=150_000)
+QUICK = Effort(rounds=2, seconds=2, backlog=150_000, idle=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
