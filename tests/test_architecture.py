@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "router"
 #: From the doors, where the outside comes in, to the words that everyone speaks. A part imports only
 #: from rooms below its own.
 ROOMS = {
-    "doors": ["cli", "__main__"],
+    "doors": ["cli", "testing", "__main__"],
     "wiring": ["app", "logs"],
     "movers": [
         "alerts",
@@ -108,6 +108,8 @@ def test_every_reason_to_import_within_a_room_is_still_needed() -> None:
         ("jsonschema_rs", {"validation"}),
         ("uvicorn", {"cli"}),
         ("typer", {"cli"}),
+        ("pytest", {"testing"}),
+        ("aiohttp", {"greenapi"}),
     ],
 )
 def test_a_library_is_known_in_one_place(library: str, allowed: set[str]) -> None:

@@ -21,18 +21,15 @@ from starlette.applications import Starlette
 
 from router import logs
 from router.app import build, load
+from router.cli.listening import COULD_NOT_START, CannotListen, listen
 from router.cli.options import ConfigOption
 from router.cli.protocol import Protocol
 from router.config import Config
-from router.errors import InboxInUse, InboxUnavailable, RouterError
+from router.errors import InboxInUse, InboxUnavailable
 from router.redaction import Redactor
 
 _log = structlog.get_logger("router")
 
-#: Exit code when the configuration is right but the router cannot start.
-_COULD_NOT_START = 3
-#: Connections that wait to be accepted.
-_BACKLOG = 2048
 #: Seconds that open connections get when the router stops; each is answered within milliseconds.
 _CONNECTION_GRACE = 5
 #: Seconds that cancelled handlers get to end, before the process ends without them.
@@ -56,7 +53,7 @@ def serve(
         loaded.config.logging, Redactor(loaded.config.secrets), sys.stdout.buffer, cache=True
     )
     try:
-        with _listen(host, port) as listener:
+        with listen(host, port) as listener:
             app = build(loaded)
             server = _server(app)
             with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
@@ -64,29 +61,7 @@ def serve(
             last.cancel()
     except (CannotListen, InboxInUse, InboxUnavailable) as exc:
         print(exc, file=sys.stderr)
-        raise typer.Exit(_COULD_NOT_START) from None
-
-
-class CannotListen(RouterError):
-    """Raised when the address cannot be had."""
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket bound to the address.
-
-    Raises:
-        CannotListen: The address is another program's, not this machine's, or none.
-    """
-    try:
-        family, *_, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    except (OSError, UnicodeError) as exc:
-        reason = os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else exc
-        raise CannotListen(
-            f"cannot listen on {host}:{port}: {reason}; choose another --port or --host"
-        ) from None
+        raise typer.Exit(COULD_NOT_START) from None
 
 
 def _server(app: Starlette) -> uvicorn.Server:

@@ -57,7 +57,7 @@ class Simulator:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = Clock(speed, now)
-        self._seed = seed
+        self.seed = seed
         self._faults = faults or {}
         self._tell = tell
         self._accounts: dict[int, Account] = {}
@@ -100,8 +100,8 @@ class Simulator:
         account = Account(
             number,
             clock=self._clock,
-            faults=Faults(self._faults, f"{self._seed} {number}", self._clock.speed),
-            random=Random(f"ids {self._seed} {number}"),
+            faults=Faults(self._faults, f"{self.seed} {number}", self._clock.speed),
+            random=Random(f"ids {self.seed} {number}"),
             token=token,
             settings=settings,
             state=state,
@@ -153,7 +153,7 @@ class Simulator:
             chats: How many each instance has.
             count: How many in all; without end by default.
         """
-        await traffic.run(self.accounts, rate=rate, chats=chats, seed=self._seed, count=count)
+        await traffic.run(self.accounts, rate=rate, chats=chats, seed=self.seed, count=count)
 
 
 def _not_yet(_: Account) -> None:

@@ -268,8 +268,13 @@ def _described(raw: bytes) -> str:
     body = parse(raw)
     if isinstance(body, Problem):
         return "no JSON"
-    data = body.get("messageData")
-    kind = (
-        data.get("typeMessage") if isinstance(data, dict) else body.get("status", body.get("stateInstance"))
+    message, people = body.get("messageData"), body.get("senderData")
+    kind = message.get("typeMessage") if isinstance(message, dict) else None
+    chat = people.get("chatId") if isinstance(people, dict) else None
+    about = (
+        kind,
+        body.get("status"),
+        body.get("stateInstance"),
+        chat or body.get("chatId") or body.get("from"),
     )
-    return " ".join(str(word) for word in (body.get("typeWebhook"), kind) if word)
+    return " ".join(str(word) for word in (body.get("typeWebhook"), *about) if word)

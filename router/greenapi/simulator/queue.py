@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 
 from router.greenapi.simulator.clock import Clock
 
@@ -32,7 +31,8 @@ class Queue:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._entries: deque[Entry] = deque()
-        self._receipts = count(1)
+        #: How many were ever put in.
+        self.total = 0
         self._filled = asyncio.Event()
 
     def __len__(self) -> int:
@@ -45,7 +45,8 @@ class Queue:
 
     def put(self, body: bytes) -> Entry:
         """Add a notification at the end."""
-        entry = Entry(next(self._receipts), body, self._clock.now() + RETENTION)
+        self.total += 1
+        entry = Entry(self.total, body, self._clock.now() + RETENTION)
         self._entries.append(entry)
         self._filled.set()
         return entry

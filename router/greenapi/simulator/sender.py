@@ -41,6 +41,7 @@ class WebhookSender:
         status = await self._post(entry)
         self._account.post_answered(entry, status)
         if status != 200:
+            self._account.tell(f"pauses for {_PAUSE:g} s, then posts {entry.receipt} again")
             await self._account.clock.sleep(_PAUSE)
 
     async def _post(self, entry: Entry) -> int:
@@ -51,7 +52,7 @@ class WebhookSender:
             status = await asyncio.wait_for(self._answer(entry), self._patience())
             said = f"answered {status}"
         except (ClientError, OSError, ValueError, TimeoutError) as exc:
-            status, said = 0, f"not answered: {exc or type(exc).__name__}"
+            status, said = 0, f"not answered: {_reason(exc)}"
         took = 1000 * (time.monotonic() - started)
         account.tell(f"posted {entry.receipt} to {account.settings['webhookUrl']}: {said} in {took:.0f} ms")
         return status
@@ -83,6 +84,10 @@ async def senders() -> AsyncIterator[Callable[[Account], None]]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _reason(exc: Exception) -> str:
+    return str(getattr(exc, "strerror", None) or exc or type(exc).__name__)
 
 
 def _headers(token: str) -> dict[str, str]:
