@@ -17,7 +17,7 @@ test: $(VENV)/dev
 	$(BIN)/pytest -m "not system"
 
 # Faults on a real process: some need root, strace or faketime, and are skipped visibly without.
-test-system: $(VENV)/dev
+test-system: $(VENV)/dev tests/system/$(VENV)/ready
 	sh tests/system/install.sh
 	$(BIN)/pytest -m system
 
@@ -53,6 +53,12 @@ bench/$(VENV)/ready: bench/requirements.txt
 	bench/$(BIN)/pip install -q --require-hashes -r bench/requirements.txt
 	touch $@
 
+# What only `test-system` needs: GREEN-API's own client.
+tests/system/$(VENV)/ready: tests/system/requirements.txt
+	$(PYTHON) -m venv tests/system/$(VENV)
+	tests/system/$(BIN)/pip install -q --require-hashes -r tests/system/requirements.txt
+	touch $@
+
 # New versions of everything, with hashes and without addresses. Needs uv. Extras stay, as in coverage[toml]: pip would
 # look for those in the newest version, for which there is no hash.
 lock:
@@ -62,6 +68,8 @@ lock:
 	    --python-version 3.11 --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
 	    --python-version 3.11 -o bench/requirements.txt bench/requirements.in
+	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
+	    --python-version 3.11 -o tests/system/requirements.txt tests/system/requirements.in
 
 clean:
-	rm -rf $(VENV) bench/$(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) bench/$(VENV) tests/system/$(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
