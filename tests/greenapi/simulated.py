@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -93,6 +94,9 @@ class Post:
 class Webhook:
     """Records what is posted, and answers one status after the other, then 200."""
 
+    #: Stands for a status: there is no answer.
+    NEVER = 0
+
     def __init__(self, *statuses: int, headers: Mapping[str, str] | None = None) -> None:
         self.posts: list[Post] = []
         self.url = ""
@@ -101,7 +105,10 @@ class Webhook:
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.posts.append(Post(await request.read(), dict(request.headers)))
-        return web.Response(status=self._statuses.pop(0) if self._statuses else 200, headers=self._headers)
+        status = self._statuses.pop(0) if self._statuses else 200
+        if status == self.NEVER:
+            await asyncio.Event().wait()
+        return web.Response(status=status, headers=self._headers)
 
 
 @asynccontextmanager

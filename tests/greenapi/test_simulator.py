@@ -415,6 +415,7 @@ async def test_a_late_answer_comes_after_what_was_asked_for_is_done() -> None:
     async with calling(simulator, shop) as call:
         sending = asyncio.create_task(call("sendMessage", chatId=CHAT, message="Hello"))
         await shop.until(lambda shop: shop.sent)
+        assert (await call("getStateInstance")).status == 200
         assert not sending.done()
         sending.cancel()
 

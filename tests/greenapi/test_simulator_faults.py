@@ -10,6 +10,7 @@ import orjson
 import pytest
 from aiohttp import ClientError
 
+from router import samples
 from router.greenapi.simulator import FAULTS, Account, Simulator, UnknownFault
 from router.greenapi.simulator.traffic import notifications_for
 from router.validation import Validator
@@ -56,6 +57,21 @@ def test_traffic_is_of_the_messenger(messenger: str) -> None:
     bodies = [body for _, body in islice(notifications_for([shop], 3, 7), 100)]
     assert {each["instanceData"]["typeInstance"] for each in bodies} == {messenger}
     assert not any("@" in each["senderData"]["chatId"] for each in bodies if "senderData" in each)
+
+
+@pytest.mark.parametrize(
+    ("sample", "is_ours"),
+    [("incomingMessageReceived/wa-poll.json", False), ("outgoingMessageReceived/wa-text.json", True)],
+)
+def test_a_sample_happens_now_in_a_chat_of_the_instance(sample: str, is_ours: bool) -> None:
+    shop = Simulator().add()
+    shop.sample(sample, chat="7900@c.us")
+    (body,) = shop.queued
+    people, data = body["senderData"], body["instanceData"]
+    assert data == {"idInstance": shop.id, "wid": shop.wid, "typeInstance": "whatsapp"}
+    assert (people["chatId"], people["sender"]) == ("7900@c.us", shop.wid if is_ours else "7900@c.us")
+    assert body["idMessage"] not in samples.read(sample).decode()
+    assert body["timestamp"] > orjson.loads(samples.read(sample))["timestamp"]
 
 
 async def test_traffic_ends_after_its_count_and_keeps_to_the_settings() -> None:

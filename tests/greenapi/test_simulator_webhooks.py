@@ -89,7 +89,22 @@ async def test_a_webhook_that_is_set_gets_what_waits() -> None:
             await shop.until(lambda shop: shop.state == "authorized")
             shop.message("polled")
             assert (await call("receiveNotification")).json["receiptId"] == 2
-    assert len(webhook.posts) == 1
+            assert (await call("deleteNotification", "/2")).json["result"] is True
+            shop.settings = shop.settings.changed({"webhookUrl": webhook.url})
+            shop.message("posted again")
+            await shop.until(lambda shop: not shop.queued)
+    assert [post.text for post in webhook.posts] == ["Hello", "posted again"]
+    assert shop.posted == [200, 200]
+
+
+async def test_one_that_does_not_answer_is_asked_again() -> None:
+    async with listening(Webhook(Webhook.NEVER)) as webhook:
+        simulator = Simulator(speed=1000)  # three minutes would be a fifth of a second
+        shop = simulator.add(settings={"webhookUrl": webhook.url})
+        async with simulator.serve():
+            shop.message("Hello")
+            await shop.until(lambda shop: shop.deleted)
+    assert shop.posted == [0, 200]
 
 
 async def test_a_url_that_leads_nowhere_ends_nothing() -> None:
