@@ -94,9 +94,10 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with simulator.serve_on(listener), asyncio.TaskGroup() as tasks:
         _say(_introduction(simulator))
-        making = tasks.create_task(simulator.traffic(rate=rate, chats=chats, count=count if rate else 0))
+        making = tasks.create_task(simulator.traffic(rate=rate, chats=chats, count=count)) if rate else None
         await told.wait()
-        making.cancel()
+        if making is not None:
+            making.cancel()
 
 
 def _introduction(simulator: Simulator) -> str:

@@ -85,6 +85,15 @@ async def test_traffic_ends_after_its_count_and_keeps_to_the_settings() -> None:
     }
 
 
+@pytest.mark.parametrize(("instances", "rate"), [(0, 1.0), (1, 0.0)])
+async def test_traffic_needs_an_instance_and_a_rate(instances: int, rate: float) -> None:
+    simulator = Simulator()
+    for _ in range(instances):
+        simulator.add()
+    with pytest.raises(ValueError, match="traffic needs"):
+        await simulator.traffic(rate=rate)
+
+
 # Faults
 
 

@@ -75,7 +75,7 @@ async def test_messages_are_forwarded_each_with_an_id(simulator: Simulator) -> N
     async with calling(simulator, shop) as call:
         there: dict[str, Any] = {"chatId": "7900@c.us", "chatIdFrom": CHAT}
         ids = (await call("forwardMessages", **there, messages=[one, two])).json["messages"]
-        missing = await call("forwardMessages", **there, messages=["ANOTHER"])
+        missing = await call("forwardMessages", **there, messages=[{"id": "ANOTHER"}])
     assert ids == [sent.id_message for sent in shop.sent]
     texts = [
         each["messageData"]["textMessageData"]["textMessage"] for each in shop.queued if "messageData" in each
@@ -204,6 +204,8 @@ async def test_a_journal_has_the_minutes_that_were_asked_for(simulator: Simulato
         {"typeWebhook": "incomingMessageReceived", "timestamp": 1_700_000_000, "senderData": {"chatId": CHAT}}
     )
     shop.push(b"{half")
+    shop.push({"typeWebhook": "incomingMessageReceived"})
+    shop.push({"typeWebhook": ["incomingMessageReceived"], "timestamp": "now"})
     shop.message("Hello")
     async with calling(simulator, shop) as call:
         records = (await call("lastIncomingMessages")).json

@@ -152,7 +152,14 @@ class Simulator:
             rate: How many in a second, all instances together.
             chats: How many each instance has.
             count: How many in all; without end by default.
+
+        Raises:
+            ValueError: There is no instance yet, or the rate is not above 0.
         """
+        if not self._accounts or not rate > 0:
+            raise ValueError(
+                f"traffic needs an instance and a rate above 0; found {len(self._accounts)} and {rate:g}"
+            )
         await traffic.run(self.accounts, rate=rate, chats=chats, seed=self.seed, count=count)
 
 

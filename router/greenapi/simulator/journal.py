@@ -44,7 +44,7 @@ class Journal:
                 continue
             if body.get("typeWebhook") == "outgoingMessageStatus":
                 statuses.setdefault(str(body.get("idMessage")), str(body.get("status")))
-            elif body.get("typeWebhook") in _KINDS:
+            elif str(body.get("typeWebhook")) in _KINDS:
                 yield _record(body, statuses), _dict(body.get("messageData"))
 
     def records(self) -> Iterator[JsonObject]:
@@ -58,7 +58,7 @@ def _record(body: JsonObject, statuses: dict[str, str]) -> JsonObject:
     record = {
         "type": kind,
         "idMessage": body.get("idMessage"),
-        "timestamp": body.get("timestamp"),
+        "timestamp": _seconds(body.get("timestamp")),
         "typeMessage": _dict(body.get("messageData")).get("typeMessage"),
         "chatId": people.get("chatId"),
         **_flat(_dict(body.get("messageData"))),
@@ -86,6 +86,10 @@ def _flat(data: JsonObject) -> JsonObject:
             whole = _PLACES.get(place, place)
             flat |= _dict(value) if whole is None else {whole: value}
     return flat
+
+
+def _seconds(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _dict(value: Any) -> JsonObject:

@@ -89,7 +89,7 @@ async def forward_messages(account: Account, call: Call) -> Answer:
     known = {
         record["idMessage"]: data for record, data in account.journal.messages() if record["chatId"] == source
     }
-    wanted = call.list("messages")
+    wanted = [str(each) for each in call.list("messages")]
     if missing := [each for each in wanted if each not in known]:
         raise refused(f"message {missing[0]} not found in chat {source}")
     ids = [account.send("forwardMessages", chat, call.arguments, known[each]) for each in wanted]
