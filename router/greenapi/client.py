@@ -42,7 +42,7 @@ class GreenApi:
     def __init__(self, repeats: RetryPolicy = _REPEATS) -> None:
         self._repeats = repeats
         self._session: aiohttp.ClientSession | None = None
-        self._instances: dict[int, InstanceApi] = {}
+        self._instances: dict[tuple[int, str, str], InstanceApi] = {}
 
     async def __aenter__(self) -> Self:
         # Each instance that is polled holds a connection open; handlers are bounded elsewhere.
@@ -59,17 +59,18 @@ class GreenApi:
         await self._entered().close()
 
     def instance(self, id: int, api_url: str, token: str) -> InstanceApi:  # noqa: A002 - GREEN-API's word
-        """Return the API of an instance; always the same one, which keeps to the instance's rates.
+        """Return the API of an instance; for the same arguments the same one, which keeps to the rates.
 
         Args:
             id: ``idInstance``.
             api_url: Its host, such as ``https://1101.api.greenapi.com``.
             token: ``apiTokenInstance``.
         """
-        if id not in self._instances:
+        known = self._instances.get((id, api_url, token))
+        if known is None:
             exchange = Exchange(self._entered, id, api_url, token, self._repeats)
-            self._instances[id] = InstanceApi(id, exchange)
-        return self._instances[id]
+            known = self._instances[id, api_url, token] = InstanceApi(id, exchange)
+        return known
 
     def _entered(self) -> aiohttp.ClientSession:
         assert self._session is not None, "GreenApi is used inside its context"

@@ -27,7 +27,7 @@ from router.transports import Receive
 _log = structlog.get_logger("router.polling")
 
 #: After what usually passes by itself: a lost connection, 5xx, 429, an inbox that cannot be written.
-_SOON = RetryPolicy(attempts=sys.maxsize, first=1, factor=2, max=60, jitter=0.5)
+_SOON = RetryPolicy(attempts=sys.maxsize, first=1, factor=2, max=20, jitter=0.5)
 #: After what a person has to mend: a wrong token, a webhookUrl, an instance that is not authorized.
 _SLOWLY = RetryPolicy(attempts=sys.maxsize, first=10, factor=2, max=120, jitter=0.5)
 #: After a round that led to nothing: an empty answer at once, a receipt that was deleted already.

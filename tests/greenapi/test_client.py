@@ -164,6 +164,13 @@ async def test_settings_that_were_not_saved_are_an_error() -> None:
             await shop.set_settings({"incomingWebhook": "no"})
 
 
+def test_an_instance_is_the_same_for_the_same_token_only() -> None:
+    green_api = GreenApi()
+    shop = green_api.instance(7, "https://api.greenapi.com", "one")
+    assert green_api.instance(7, "https://api.greenapi.com", "one") is shop
+    assert green_api.instance(7, "https://api.greenapi.com", "two") is not shop
+
+
 @pytest.mark.parametrize("host", ["api.", "1101.api."])
 def test_files_go_to_a_host_of_their_own(host: str) -> None:
     shop = GreenApi().instance(1101000001, f"https://{host}greenapi.com/v3/", "x")
