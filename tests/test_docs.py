@@ -291,6 +291,7 @@ class Reader:
         self._here = folder
         self._printed = ""
         self._server: subprocess.Popen[bytes] | None = None
+        self._simulator: subprocess.Popen[bytes] | None = None
         self._log = folder / ".log"
         self._read = 0
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
@@ -308,7 +309,11 @@ class Reader:
             before = block
 
     def stop(self) -> None:
-        """Stop the router that runs, as Ctrl-C does."""
+        """Stop the router that runs, and the simulator, as Ctrl-C does."""
+        if self._simulator is not None:
+            self._simulator.terminate()
+            assert self._simulator.wait(PATIENCE) == 0
+            self._simulator = None
         if self._server is not None:
             self._server.terminate()
             assert self._server.wait(PATIENCE) == 0
@@ -317,8 +322,10 @@ class Reader:
     def _do(self, block: Block, before: Block | None) -> None:
         if block.file:
             write(self._here / block.file, block.text)
-        elif block.info == "sh" and re.match(r"make run$|(\.venv/bin/)?router serve\b", block.text):
+        elif block.info == "sh" and re.match(r"make run$|(\.venv/bin/)?router (serve|demo)\b", block.text):
             self._serve(block)
+        elif block.info == "sh" and re.match(r"(\.venv/bin/)?router simulate\b", block.text):
+            self._simulate(block)
         elif block.info in {"sh", "sh fails"}:
             self._run(block)
         elif block.info == "text" and before is not None and before.info.startswith("sh"):
@@ -342,6 +349,12 @@ class Reader:
         self._read = 0
         self._wait_for("…router.started…", block)
         self._read = 0
+
+    def _simulate(self, block: Block) -> None:
+        command = self._on_our_port(block.text)
+        self._simulator = subprocess.Popen(
+            ["sh", "-c", f"exec {command}"], cwd=self._here, env=self._env, stdout=subprocess.DEVNULL
+        )
 
     def _run(self, block: Block) -> None:
         script = f"set -e\n{self._on_our_port(block.text)}\npwd > {self.folder}/.here\n"
@@ -389,6 +402,7 @@ class Reader:
         for name, script in {
             "router": f"""
                 if [ "$1" = send ]; then shift; set -- send --to {address} "$@"; fi
+                if [ "$1" = simulate ]; then shift; set -- simulate --port 0 "$@"; fi
                 exec {python} -m router "$@"
                 """,
             "pytest": f'exec {python} -m pytest -p no:cacheprovider "$@"',

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from router.cli import check, dead, events, plugins, routes, samples, schema, send, serve, simulate
+from router.cli import check, dead, demo, events, plugins, routes, samples, schema, send, serve, simulate
 from router.cli.options import Settings
 
 app = typer.Typer(
@@ -51,3 +51,4 @@ app.command("send")(send.send)
 app.command("samples")(samples.samples)
 app.command("schema")(schema.schema)
 app.command("simulate")(simulate.simulate)
+app.command("demo")(demo.demo)
