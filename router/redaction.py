@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote, quote_plus
 
 _HIDDEN = "[secret]"
+#: Secrets from this many bytes on are looked for by their pieces, if there are so many of them.
+_LONG = 24
+_MANY = 32
+#: Bytes of a piece.
+_PIECE = 8
 
 
 class Redactor:
@@ -21,7 +26,11 @@ class Redactor:
         spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
         longest_first = sorted(spellings, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if spellings else None
-        self._in_bytes = [spelling.encode("utf-8", "backslashreplace") for spelling in longest_first]
+        in_bytes = [spelling.encode("utf-8", "backslashreplace") for spelling in longest_first]
+        long = [spelling for spelling in in_bytes if len(spelling) >= _LONG]
+        self._pieces = _Pieces(long) if len(long) >= _MANY else None
+        self._in_bytes = in_bytes
+        self._short = [spelling for spelling in in_bytes if len(spelling) < _LONG]
 
     def __call__(self, text: str) -> str:
         """Return ``text`` without any secret."""
@@ -29,10 +38,30 @@ class Redactor:
 
     def in_bytes(self, text: bytes) -> bytes:
         """Return ``text``, which is UTF-8, without any secret: quick where it has none, as most have."""
-        for spelling in self._in_bytes:
+        is_clear = self._pieces is not None and self._pieces.are_not_in(text)
+        for spelling in self._short if is_clear else self._in_bytes:
             if spelling in text:
                 text = text.replace(spelling, _HIDDEN.encode())
         return text
+
+
+class _Pieces:
+    """Tells quickly that a text holds none of many long secrets: an account each, and a line for each event.
+
+    Of every secret it knows the pieces of 8 bytes from its beginning on, so many that whoever reads a text
+    in steps of that number meets one of them wherever the secret stands.
+    """
+
+    def __init__(self, spellings: Sequence[bytes]) -> None:
+        self._step = min(map(len, spellings)) - _PIECE + 1
+        self._known = frozenset(
+            spelling[at : at + _PIECE] for spelling in spellings for at in range(self._step)
+        )
+
+    def are_not_in(self, text: bytes) -> bool:
+        """Return true if no secret is in the text; false says nothing."""
+        read = [text[at : at + _PIECE] for at in range(0, len(text) - _PIECE + 1, self._step)]
+        return self._known.isdisjoint(read)
 
 
 def _spellings(secret: str) -> set[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from urllib.parse import quote, quote_plus
 
 import orjson
@@ -47,6 +48,24 @@ def test_a_secret_that_holds_another_is_taken_out_whole() -> None:
 @pytest.mark.parametrize("secrets", [[], [""], ["", ""]])
 def test_without_secrets_nothing_changes(secrets: list[str]) -> None:
     assert Redactor(secrets)("nothing to hide") == "nothing to hide"
+
+
+MANY = [sha256(b"%d" % number).hexdigest() for number in range(100)]
+FEW = ["short-one", "a-secret-of-its-own-length"]
+
+
+@pytest.mark.parametrize("secret", [*MANY[:5], *FEW])
+def test_among_many_secrets_each_is_taken_out_wherever_it_stands(secret: str) -> None:
+    redact = Redactor([*MANY, *FEW])
+    for before in range(2 * len(secret)):
+        for after in (0, 1, 40):
+            hidden = redact.in_bytes(b"-" * before + secret.encode() + b"-" * after)
+            assert hidden == b"-" * before + b"[secret]" + b"-" * after
+
+
+def test_among_many_secrets_a_line_without_one_stays_as_it_is() -> None:
+    line = b'{"event":"notification.accepted","token":"0000000000000000000000","x":"' + b"f" * 60 + b'"}'
+    assert Redactor([*MANY, *FEW]).in_bytes(line) == line
 
 
 @given(secret=st.text(min_size=6), around=st.text(max_size=3))
