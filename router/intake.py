@@ -85,7 +85,7 @@ class Intake:
         problems = [data] if isinstance(data, Problem) else self._validator.problems(data)
         event = normalize(
             data if isinstance(data, dict) else {},
-            id=_new_id(),
+            id=new_id(),
             received_at=datetime.now(UTC),
             transport=transport,
             instance=instance,
@@ -204,7 +204,7 @@ class Intake:
         )
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """Return a UUID of version 7 (RFC 9562, section 5.7): ids sort by the time they were made."""
     milliseconds = time.time_ns() // 1_000_000
     number = milliseconds << 80 | 0x7 << 76 | getrandbits(12) << 64 | 0b10 << 62 | getrandbits(62)

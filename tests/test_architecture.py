@@ -17,8 +17,10 @@ ROOMS = {
     "wiring": ["app", "logs"],
     "movers": [
         "alerts",
+        "backfill",
         "dispatch",
         "health",
+        "instances",
         "intake",
         "limits",
         "operations",
@@ -51,6 +53,8 @@ WITHIN = {
     ("operations", "pace"): "many are changed a batch at a time",
     ("operations", "replay"): "one of the operator's verbs",
     ("replay", "pace"): "and many are replayed so",
+    ("backfill", "intake"): "what is fed in gets an id as what comes in does",
+    ("instances", "transports"): "a token is compared as the webhook does it",
     ("__main__", "cli"): "two names of one door",
 }
 LEVEL = {part: level for level, parts in enumerate(ROOMS.values()) for part in parts}

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from router.cli import check, dead, demo, events, plugins, routes, samples, schema, send, serve, simulate
+from router.cli import (
+    check,
+    dead,
+    demo,
+    events,
+    instances,
+    plugins,
+    routes,
+    samples,
+    schema,
+    send,
+    serve,
+    simulate,
+)
 from router.cli.options import Settings
 
 app = typer.Typer(
@@ -47,6 +60,7 @@ app.command("routes")(routes.routes)
 app.command("plugins")(plugins.plugins)
 app.add_typer(events.app, name="events")
 app.add_typer(dead.app, name="dead")
+app.add_typer(instances.app, name="instances")
 app.command("send")(send.send)
 app.command("samples")(samples.samples)
 app.command("schema")(schema.schema)

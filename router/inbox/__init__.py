@@ -337,3 +337,11 @@ class Ledger(Protocol):
         An event that gets one is accepted from then on, and has the facts that are read in it today.
         With ``dry_run`` nothing is changed.
         """
+
+    def add(self, entries: Sequence[Entry]) -> list[str | None]:
+        """Store events that did not come by a transport, in one transaction, at the end of their lanes.
+
+        Returns:
+            For each the id of the event that has its key, whatever the dedup window says: it was not
+            stored then, nor counted. ``None``: it was stored.
+        """

@@ -352,6 +352,16 @@ class MemoryInbox:
         """See `Ledger.replay`."""
         return [self._replay(replay, dry_run=dry_run) for replay in replays]
 
+    def add(self, entries: Sequence[Entry]) -> list[str | None]:
+        """See `Ledger.add`."""
+        return [self._add_new(entry) for entry in entries]
+
+    def _add_new(self, entry: Entry) -> str | None:
+        if seen := self._keys.get(entry.key):
+            return seen.entry.event.id
+        self._store(entry.key, entry)
+        return None
+
     def _replay(self, replay: Replay, *, dry_run: bool) -> Replayed:
         stored = self._events.get(replay.event.id)
         if stored is None:

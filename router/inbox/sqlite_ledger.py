@@ -23,6 +23,7 @@ from router.inbox import (
     AttemptOutcome,
     DeliveryFilter,
     DeliveryRecord,
+    Entry,
     EventFilter,
     EventRecord,
     NewDelivery,
@@ -30,7 +31,8 @@ from router.inbox import (
     Replayed,
 )
 from router.inbox.sqlite_file import from_micros, open_existing, to_micros, unavailable
-from router.inbox.sqlite_put import key_hash
+from router.inbox.sqlite_many import execute_many
+from router.inbox.sqlite_put import INSERT_EVENTS, event_row, key_hash
 
 _TOO_LARGE = 2**63
 #: Bytes of a command line that are no UTF-8 come as these.
@@ -151,6 +153,11 @@ class SqliteLedger:
         with unavailable(self._path), nullcontext() if dry_run else self._transaction():
             return [self._replay(replay, dry_run=dry_run) for replay in replays]
 
+    def add(self, entries: Sequence[Entry]) -> list[str | None]:
+        """See `Ledger.add`."""
+        with unavailable(self._path), self._transaction():
+            return [self._add_new(entry) for entry in entries]
+
     def _rows(self, statement: str, values: Sequence[object], key: str, limit: int) -> Iterator[sqlite3.Row]:
         """Yield the rows of a statement page by page, each page those whose ``key`` is after the last one.
 
@@ -189,14 +196,26 @@ class SqliteLedger:
         unfinished = {row["route"] for row in self._db.execute(_FIND_UNFINISHED, (seq,))}
         new = [delivery for delivery in replay.deliveries if delivery.route not in unfinished]
         if new and not dry_run:
-            self._add(seq, replay.event, key, new)
+            self._accept(seq, replay.event, key)
+            self._deliver(seq, new)
         return Replayed(
             routes=tuple(delivery.route for delivery in new),
             waiting=tuple(delivery.route for delivery in replay.deliveries if delivery not in new),
         )
 
-    def _add(self, seq: int, event: Event, key: bytes | None, deliveries: Sequence[NewDelivery]) -> None:
+    def _add_new(self, entry: Entry) -> str | None:
+        seq = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM events").fetchone()[0]
+        row = event_row(seq, entry, entry.key)
+        if not execute_many(self._db, INSERT_EVENTS, [row]):
+            found = self._db.execute(_FIND_KEY, (key_hash(entry.key), seq)).fetchone()
+            return str(found["id"])
+        self._deliver(seq, entry.deliveries)
+        return None
+
+    def _accept(self, seq: int, event: Event, key: bytes | None) -> None:
         self._db.execute(_ACCEPT, (event.type, event.instance, event.chat, key, seq))
+
+    def _deliver(self, seq: int, deliveries: Sequence[NewDelivery]) -> None:
         for delivery in deliveries:
             self._db.execute(_ADD_DELIVERY, (seq, delivery.route, delivery.lane))
             self._db.execute(_NOTE_CHANGE, (delivery.route, delivery.lane))

@@ -25,7 +25,7 @@ from router.normalize import content_hash
 _STORED = Stored()
 
 _LAST = "SELECT coalesce(max(seq), 0), (SELECT coalesce(max(id), 0) FROM deliveries) FROM events"
-_INSERT_EVENTS = """
+INSERT_EVENTS = """
 INSERT INTO events (seq, id, key, type, instance, chat, status, transport, received_at, problems, body)
 VALUES ROWS ON CONFLICT (key) DO NOTHING"""
 _INSERT_DELIVERIES = "INSERT INTO deliveries (id, event, route, lane) VALUES ROWS"
@@ -89,8 +89,8 @@ def store(db: sqlite3.Connection, puts: Sequence[Put]) -> None:
     """Store the events of all requests: in the writer, inside a transaction that others share."""
     last_event, last_delivery = db.execute(_LAST).fetchone()
     seqs = range(last_event + 1, last_event + 1 + len(puts))
-    rows = [_row(seq, put.entry, put.entry.key) for seq, put in zip(seqs, puts, strict=True)]
-    are_all_new = execute_many(db, _INSERT_EVENTS, rows) == len(rows)
+    rows = [event_row(seq, put.entry, put.entry.key) for seq, put in zip(seqs, puts, strict=True)]
+    are_all_new = execute_many(db, INSERT_EVENTS, rows) == len(rows)
     deliveries: list[Row] = []
     for seq, put in zip(seqs, puts, strict=True):
         put.result, put.ids = _STORED, range(0)
@@ -112,12 +112,12 @@ def _is_new(db: sqlite3.Connection, seq: int, put: Put, key: str) -> bool:
     entry, dedup = put.entry, put.dedup
     if entry.event.received_at - from_micros(received_at) > dedup.window:
         db.execute(_FORGET_KEY, (found,))
-        execute_many(db, _INSERT_EVENTS, [_row(seq, entry, key)])
+        execute_many(db, INSERT_EVENTS, [event_row(seq, entry, key)])
         return True
     changed = not same_content(entry.body, body)
     if changed and dedup.deliver_changed and key == entry.key:
         other = f"{key} {content_hash(entry.event.data)}"
-        execute_many(db, _INSERT_EVENTS, [_row(seq, entry, other)])
+        execute_many(db, INSERT_EVENTS, [event_row(seq, entry, other)])
         if not _is_new(db, seq, put, other):
             return False
         put.result = Stored(changed=event_id)
@@ -140,7 +140,8 @@ def dump_problems(problems: Sequence[Problem]) -> str | None:
     return orjson.dumps([(problem.path, problem.rule, problem.message) for problem in problems]).decode()
 
 
-def _row(seq: int, entry: Entry, key: str) -> Row:
+def event_row(seq: int, entry: Entry, key: str) -> Row:
+    """Return an event as `INSERT_EVENTS` takes it."""
     event = entry.event
     return (
         seq,
