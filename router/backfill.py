@@ -78,7 +78,7 @@ class Backfill:
             records: What ``lastIncomingMessages`` says, asked before this is called.
             minutes: For how many it was asked.
         """
-        events = {}
+        events: dict[tuple[str | None, str | None], Event] = {}
         for record in records:
             event = _event(instance, notification(record, instance_data))
             if event.chat and event.id_message:

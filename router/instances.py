@@ -1,4 +1,4 @@
-"""Instances as GREEN-API has them, beside what ``routes.yaml`` needs: what is wrong, and what would mend it."""
+"""Instances as GREEN-API has them, beside what ``routes.yaml`` needs: what is wrong, what would mend it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Known:
 
     def instance_data(self, instance: int) -> JsonObject:
         """Return ``instanceData`` as the instance's notifications have it."""
-        known = {key: self.settings[key] for key in ("wid", "typeInstance") if key in self.settings}
+        known = {key: value for key, value in self.settings.items() if key in {"wid", "typeInstance"}}
         return {"idInstance": instance, **known}
 
 

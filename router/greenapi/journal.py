@@ -1,4 +1,4 @@
-"""A record of ``lastIncomingMessages`` → the notification that told, or should have told, of the message. Pure.
+"""A record of ``lastIncomingMessages`` → the notification that tells of the same message. Pure.
 
 A record is flat and has less in it: no name of the chat, and of some kinds of messages not all fields.
 Source: GREEN-API's documentation, page "LastIncomingMessages".
@@ -51,12 +51,11 @@ def notification(record: JsonObject, instance_data: JsonObject) -> JsonObject:
         record: One message, as GREEN-API's journal has it.
         instance_data: ``idInstance``, and ``wid`` and ``typeInstance`` where they are known.
     """
-    known = {key: record[key] for key in ("timestamp", "idMessage") if key in record}
     return {
         "typeWebhook": "incomingMessageReceived",
         "instanceData": instance_data,
-        **known,
-        "senderData": {ours: record[theirs] for ours, theirs in _SENDER.items() if theirs in record},
+        **_some(record, "timestamp", "idMessage"),
+        "senderData": _some(record, **_SENDER),
         "messageData": _message_data(record),
         "source": SOURCE,
     }
@@ -79,7 +78,7 @@ def _file(record: JsonObject) -> JsonObject:
 
 def _extended(record: JsonObject) -> JsonObject:
     """The text stands in the object or beside it."""
-    inner = next((record[key] for key in _EXTENDED if isinstance(record.get(key), dict)), {})
+    inner: JsonObject = next((record[key] for key in _EXTENDED if isinstance(record.get(key), dict)), {})
     text = {"text": record["textMessage"]} if "textMessage" in record else {}
     return {"extendedTextMessageData": {**_some(record, *_FORWARDING), **text, **inner}}
 

@@ -571,3 +571,43 @@ async def test_an_event_that_is_replayed_under_its_own_key_is_no_duplicate_of_it
 async def test_of_an_event_that_is_gone_nothing_is_replayed(make: Make) -> None:
     _, ledger, _ = await make()
     assert ledger.replay([replay_of(event(1), "orders")]) == [Replayed()]
+
+
+async def test_what_is_added_beside_a_running_inbox_comes_last_in_its_lane(make: Make) -> None:
+    inbox, ledger, noticed = await make()
+    await inbox.put(entry(event(1)))
+
+    assert ledger.add([entry(event(2), "orders", "audit"), entry(event(3))]) == [None, None]
+    await noticed()
+
+    claims = []
+    for _ in range(4):
+        claims.append(claimed := await claim(inbox))
+        inbox.settle(claimed, Done(attempt()))
+    assert [c.event for c in claims if c.route == "orders"] == [event(1), event(2), event(3)]
+    assert [c.event for c in claims if c.route == "audit"] == [event(2)]
+    record = ledger.event("00000002")
+    assert (record.status, record.instance, record.chat) == (EventStatus.ACCEPTED, 7, "a")
+
+
+async def test_what_has_come_is_not_added_again_nor_counted(make: Make) -> None:
+    inbox, ledger, _ = await make(dedup_window=1)
+    await inbox.put(entry(event(1), key="k"))
+    later = event(2, text="other", received_at=NOW + timedelta(seconds=2))
+
+    assert ledger.add([entry(later, key="k"), entry(event(3), key="n"), entry(event(4), key="n")]) == [
+        "00000001",
+        None,
+        "00000003",
+    ]
+    assert [(e.id, e.duplicates, e.changed) for e in ledger.events(EventFilter())] == [
+        ("00000003", 0, 0),
+        ("00000001", 0, 0),
+    ]
+
+
+async def test_what_was_added_and_comes_after_all_is_a_duplicate(make: Make) -> None:
+    inbox, ledger, noticed = await make()
+    ledger.add([entry(event(1), key="k")])
+    await noticed()
+    assert await inbox.put(entry(event(2), key="k")) == Duplicate("00000001", changed=True)
