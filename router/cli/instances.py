@@ -31,9 +31,22 @@ _FINDING_COLUMNS = ["instance", "status", "finding", "expected", "advice"]
 _CHANGE_COLUMNS = ["instance", "setting", "found", "expected", "status", "error"]
 _MESSAGE_COLUMNS = ["instance", "sent_at", "chat", "id_message", "message_type", "status", "event", "error"]
 _DAY = 1440
+
+
+def _address(value: str | None) -> str | None:
+    if value is not None and not value.startswith(("https://", "http://")):
+        raise typer.BadParameter("expected an address such as https://router.example.com/webhook")
+    return value
+
+
 WebhookUrlOption = Annotated[
     str | None,
-    typer.Option("--webhook-url", metavar="URL", help="The public address of this router's webhook."),
+    typer.Option(
+        "--webhook-url",
+        metavar="URL",
+        callback=_address,
+        help="The public address of this router's webhook.",
+    ),
 ]
 
 
@@ -147,7 +160,7 @@ async def _sync(
 def _audit(config: Config, instances: Sequence[Instance], minutes: int, *, feed: bool, as_json: bool) -> None:
     if minutes * 60 > config.inbox.retention:
         kept = int(config.inbox.retention // 60)
-        raise typer.BadParameter(f"--minutes {minutes}: the inbox keeps events for {kept} minutes only")
+        raise typer.BadParameter(f"--minutes {minutes}: the inbox keeps events for {kept} minutes")
     with operations.ledger_of(config) as ledger:
         # First the journal, then the inbox: what comes in between is in both.
         journals = anyio.run(_journals, instances, minutes)
