@@ -556,7 +556,7 @@ def test_no_further_back_than_the_inbox_keeps(run: Command, folder: Path) -> Non
 def test_what_is_no_address_is_wrong_usage(run: Command, green_api: GreenApiStub, verb: str) -> None:
     ended = run("instances", verb, "--webhook-url", "router.example.com/webhook")
     assert (ended.code, ended.out) == (2, "")
-    assert "expected an address such as https://" in ended.err
+    assert "expected an address" in ended.err
     assert green_api.asked == []
 
 
