@@ -185,7 +185,7 @@ class InstanceGone(GreenApiError):
 class WebhookUrlIsSet(GreenApiError):
     """Raised when notifications are asked for that GREEN-API posts to a ``webhookUrl``."""
 
-    advice = "clear webhookUrl in the instance's settings, or receive its notifications by webhook"
+    advice = "clear webhookUrl in its settings (router instances sync), or receive by webhook"
 
 
 class BadRequest(GreenApiError):

@@ -29,7 +29,7 @@ _HERE = "127.0.0.1"
 _SPEED = 60.0
 _CHATS = 5
 #: What goes wrong, so that one sees what comes of it.
-_FAULTS = {"duplicate": 0.1, "unknown_type": 0.05, "missing_field": 0.03, "error": 0.01}
+_FAULTS = {"duplicate": 0.1, "unknown_type": 0.05, "missing_field": 0.03}
 _INTRODUCTION = """\
 A router and a simulated GREEN-API with two instances: the router polls the first, the second posts to its
 webhook. Lines with the number of an instance are GREEN-API's, lines with a time the router's. Some

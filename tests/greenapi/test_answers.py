@@ -97,7 +97,7 @@ def test_the_advice_is_told() -> None:
     with pytest.raises(WebhookUrlIsSet) as caught:
         value_of(1, "receiveNotification", Answer(400, WEBHOOK_URL.encode()))
     assert str(caught.value).endswith(
-        "; clear webhookUrl in the instance's settings, or receive its notifications by webhook"
+        "; clear webhookUrl in its settings (router instances sync), or receive by webhook"
     )
 
 
