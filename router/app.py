@@ -1,25 +1,18 @@
-"""The wiring: `load` reads the configuration and the plugins it names, `build` makes the application.
-
-The one place that knows all parts; it decides nothing.
-"""
+"""The wiring: `build` makes the application. The one place that knows all parts; it decides nothing."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 from anyio import create_task_group
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from router import plugins
 from router.alerts import AlertKind, Alerts
-from router.config import AckMode, ChangedPolicy, Config, InboxKind, read
+from router.config import AckMode, ChangedPolicy, Config, InboxKind
 from router.dispatch import Dispatcher, Target
-from router.errors import ConfigError, ConfigProblem
 from router.events import Transport
 from router.greenapi.addresses import NETWORKS
 from router.greenapi.client import GreenApi, InstanceApi
@@ -28,7 +21,8 @@ from router.inbox import Claim, Inbox
 from router.inbox.memory import MemoryInbox
 from router.inbox.sqlite import SqliteInbox
 from router.intake import Intake
-from router.plugins import Plugins, RegisteredHandler
+from router.loading import Loaded
+from router.plugins import RegisteredHandler
 from router.presence import Presence
 from router.redaction import Redactor
 from router.routing import Route, Table
@@ -41,41 +35,6 @@ _log = structlog.get_logger("router")
 
 #: Seconds between two alerts about the same thing, in the log.
 _ALERT_EVERY = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A configuration without problems, and the plugins it names."""
-
-    config: Config
-    plugins: Plugins
-
-
-def load(path: Path, environ: Mapping[str, str]) -> Loaded:
-    """Read ``routes.yaml`` and load the plugins it names.
-
-    Raises:
-        ConfigError: With every problem of the file and of the plugins.
-    """
-    document = read(path, environ)
-    found = plugins.load(document.handler_names, document.plugins_dir)
-    document.check_handlers(plugins.option_schemas(found.handlers))
-    faulty = [
-        ConfigProblem(exc.origin, 0, 0, f"plugin {exc.plugin!r}: {exc.message}") for exc in found.problems
-    ]
-    try:
-        config = document.config()
-    except ConfigError as exc:
-        raise ConfigError([*exc.problems, *faulty]) from None
-    if problems := [*faulty, *_not_yet(config)]:
-        raise ConfigError(problems)
-    return Loaded(config, found)
-
-
-def _not_yet(config: Config) -> list[ConfigProblem]:
-    """Return what the file may ask for but this version does not do: better told than silently ignored."""
-    message = "alerts: channels are not in this version yet; every alert is in the log"
-    return [ConfigProblem(str(config.path), 0, 0, message)] if config.alerts else []
 
 
 def build(loaded: Loaded) -> Starlette:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "router"
 #: from rooms below its own.
 ROOMS = {
     "doors": ["cli", "testing", "__main__"],
-    "wiring": ["app", "logs"],
+    "wiring": ["app", "loading", "logs"],
     "movers": [
         "alerts",
         "backfill",
@@ -55,6 +55,7 @@ WITHIN = {
     ("replay", "pace"): "and many are replayed so",
     ("backfill", "intake"): "what is fed in gets an id as what comes in does",
     ("instances", "transports"): "a token is compared as the webhook does it",
+    ("app", "loading"): "what was loaded is built",
     ("__main__", "cli"): "two names of one door",
 }
 LEVEL = {part: level for level, parts in enumerate(ROOMS.values()) for part in parts}

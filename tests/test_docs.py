@@ -138,8 +138,8 @@ def test_every_public_name_is_in_the_reference(name: str) -> None:
 
 def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     yield path, command
-    for name, child in getattr(command, "commands", {}).items():
-        yield from commands(child, f"{path} {name}")
+    for name in command.list_commands(None) if hasattr(command, "list_commands") else ():
+        yield from commands(command.get_command(None, name), f"{path} {name}")
 
 
 COMMANDS = dict(commands(typer.main.get_command(app), "router"))

@@ -1,31 +1,61 @@
-"""The command tree."""
+"""The command tree. A command's module is imported when the command is used, so that each starts quickly."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from router.cli import (
-    check,
-    dead,
-    demo,
-    events,
-    instances,
-    plugins,
-    routes,
-    samples,
-    schema,
-    send,
-    serve,
-    simulate,
-)
 from router.cli.options import Settings
+
+#: Command → where it is in this package: a function, or the commands of a noun.
+_COMMANDS = {
+    "serve": "serve:serve",
+    "check": "check:check",
+    "test": "check:run_tests",
+    "routes": "routes:routes",
+    "plugins": "plugins:plugins",
+    "events": "events:app",
+    "dead": "dead:app",
+    "instances": "instances:app",
+    "send": "send:send",
+    "simulate": "simulate:simulate",
+    "demo": "demo:demo",
+    "samples": "samples:samples",
+    "schema": "schema:schema",
+}
+
+
+class _Commands(TyperGroup):
+    """Finds commands by their names. Their types are click's, a private copy of typer's: hence ``Any``."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        return _command(cmd_name, getattr(import_module(f"router.cli.{module}"), name))
+
+
+def _command(name: str, found: Any) -> Any:
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_group(found)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(found)
+    return typer.main.get_command(alone)
+
 
 app = typer.Typer(
     name="router",
+    cls=_Commands,
     help="Route GREEN-API notifications (WhatsApp, Telegram, MAX) to plugins.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -51,18 +81,3 @@ def router(
 ) -> None:
     """Hold what all commands share."""
     context.obj = Settings(config)
-
-
-app.command("serve")(serve.serve)
-app.command("check")(check.check)
-app.command("test")(check.run_tests)
-app.command("routes")(routes.routes)
-app.command("plugins")(plugins.plugins)
-app.add_typer(events.app, name="events")
-app.add_typer(dead.app, name="dead")
-app.add_typer(instances.app, name="instances")
-app.command("send")(send.send)
-app.command("samples")(samples.samples)
-app.command("schema")(schema.schema)
-app.command("simulate")(simulate.simulate)
-app.command("demo")(demo.demo)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import typer
 
-from router.app import Loaded, load
 from router.cli.notifications import event_of, read_notification
 from router.cli.options import ConfigOption, JsonOption
 from router.cli.output import show_json, show_rows
 from router.config import RouteTest
 from router.errors import ConfigError, RouterError
 from router.events import JsonObject
+from router.loading import Loaded, load
 from router.routing import Table
 
 

@@ -17,11 +17,11 @@ from typing import Annotated
 import typer
 
 from router import logs
-from router.app import load
 from router.cli.listening import COULD_NOT_START, CannotListen, listen
 from router.cli.running import Beside, run
 from router.greenapi.simulator import Simulator
 from router.jsontext import harmless
+from router.loading import load
 from router.redaction import Redactor
 
 _HERE = "127.0.0.1"

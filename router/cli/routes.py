@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from router.app import load
 from router.cli.notifications import event_of, read_notification
 from router.cli.options import ConfigOption, JsonOption
 from router.cli.output import show_json, show_rows
 from router.events import Event, JsonObject
+from router.loading import load
 from router.routing import Route, Table
 
 ExplainOption = Annotated[

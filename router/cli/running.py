@@ -19,9 +19,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from router import logs
-from router.app import Loaded, build
+from router.app import build
 from router.cli.protocol import Protocol
 from router.config import Config
+from router.loading import Loaded
 
 _log = structlog.get_logger("router")
 

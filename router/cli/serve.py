@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from router import logs
-from router.app import load
 from router.cli.listening import COULD_NOT_START, CannotListen, listen
 from router.cli.options import ConfigOption
 from router.cli.running import run
 from router.errors import InboxInUse, InboxUnavailable
+from router.loading import load
 from router.redaction import Redactor
 
 

@@ -17,10 +17,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from router import cli, samples
-from router.app import build, load
+from router.app import build
 from router.events import DeliveryStatus, JsonObject
 from router.inbox import DeliveryFilter, DeliveryRecord
 from router.inbox.sqlite_ledger import SqliteLedger
+from router.loading import load
 from tests.conftest import eventually
 
 CALL = "incomingCall/wa-pickup.json"

@@ -23,6 +23,11 @@ COMMANDS = [
     ["dead", "retry"],
     ["dead", "discard"],
     ["send"],
+    ["instances", "list"],
+    ["instances", "doctor"],
+    ["instances", "sync"],
+    ["simulate"],
+    ["demo"],
     ["samples"],
     ["schema"],
 ]
@@ -68,7 +73,9 @@ def test_wrong_usage_is_2(router: Command, arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [c for c in COMMANDS if c[0] not in ("samples", "schema", "plugins")], ids=" ".join
+    "command",
+    [c for c in COMMANDS if c[0] not in ("samples", "schema", "plugins", "simulate", "demo")],
+    ids=" ".join,
 )
 def test_a_configuration_that_is_not_there_is_a_problem(router: Command, command: list[str]) -> None:
     argument = {"show": ["1"], "replay": ["1"], "retry": ["1"], "discard": ["1"], "send": ["x"]}.get(
@@ -152,3 +159,19 @@ def test_arguments_that_are_no_utf_8_are_merely_not_found(folder: Path) -> None:
         ended = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=30)
         assert (ended.returncode, ended.stdout) == (1, b"")
         assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["--version", "check", "events list", "dead list", "samples"])
+def test_a_command_that_needs_no_http_client_and_no_server_loads_none(command: str, folder: Path) -> None:
+    script = f"""
+import sys
+from router.cli import main
+sys.argv = ["router", *{command.split()!r}]
+try:
+    main()
+except SystemExit:
+    pass
+sys.exit(bool({{"aiohttp", "uvicorn", "starlette"}} & set(sys.modules)))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr

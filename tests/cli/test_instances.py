@@ -10,8 +10,9 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from starlette.testclient import TestClient
 
-from router.app import build, load
+from router.app import build
 from router.events import JsonObject
+from router.loading import load
 from tests.cli.conftest import Command, Ended, Server, write_files
 from tests.conftest import eventually
 from tests.greenapi.scripted import Reply, Request, Scripted
