@@ -390,7 +390,7 @@ async def test_the_next_answers_are_those_that_were_asked_for(simulator: Simulat
 
 async def test_answers_may_be_for_one_instance(simulator: Simulator) -> None:
     shop, other = simulator.add(token="one"), simulator.add(token="two")
-    simulator.answers.next("getStateInstance", status=502, instance=other)
+    simulator.answers.next("getStateInstance", status=502, instance=other.id)
     async with calling(simulator, shop) as call:
         assert (await call("getStateInstance")).status == 200
         assert (await call("getStateInstance", id_instance=other.id, token="two")).status == 502

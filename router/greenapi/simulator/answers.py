@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import orjson
 
 from router.events import JsonObject
-
-if TYPE_CHECKING:
-    from router.greenapi.simulator.account import Account
 
 _JSON = "application/json; charset=utf-8"
 _TEXT = "text/plain; charset=utf-8"
@@ -89,7 +85,7 @@ class Answers:
         delay: float = 0.0,
         cut: bool = False,
         times: int = 1,
-        instance: Account | None = None,
+        instance: int | None = None,
     ) -> None:
         """Say what the next calls of a method are answered.
 
@@ -104,14 +100,12 @@ class Answers:
             delay: Seconds, of ours, before the answer.
             cut: Send half of the body and end the connection.
             times: How many calls.
-            instance: Whose calls; those of all by default.
+            instance: Whose calls, by ``idInstance``; those of all by default.
         """
         given = status is not None or body is not None
         answer = Answer(status or 200, _bytes(body), content_type) if given else None
         instead = Instead(answer, delay, is_cut=cut)
-        self._next.setdefault((method, None if instance is None else instance.id), deque()).extend(
-            [instead] * times
-        )
+        self._next.setdefault((method, instance), deque()).extend([instead] * times)
 
     def take(self, method: str, instance: int) -> Instead | None:
         """Return what was said of this call, and forget it."""
