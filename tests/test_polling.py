@@ -19,7 +19,9 @@ from router.errors import (
     WebhookUrlIsSet,
 )
 from router.events import Receipt, ReceiptStatus, Transport
+from router.greenapi import notifications
 from router.greenapi.client import GreenApi
+from router.greenapi.notifications import Notification
 from router.transports import polling
 from router.transports.polling import Poller, Polling
 from tests.conftest import Log
@@ -174,7 +176,7 @@ async def test_nothing_is_deleted_that_is_not_stored(waits: list[float], log: Lo
     assert run.server.methods == [*["receiveNotification"] * 4, "deleteNotification", "receiveNotification"]
     assert run.store.received == [body(1)] * 4
     assert waits == [1, 2, 4]
-    assert run.watcher.told == ["restored"]
+    assert run.watcher.told == [ZeroDivisionError, "restored"]
     assert [event for _, event in log.events] == ["polling.lost", "polling.failed", "polling.restored"]
 
 
@@ -215,6 +217,26 @@ async def test_what_fails_is_tried_again_ever_later_and_told_once(
     ]
     assert run.watcher.told[-1] == "restored"
     assert TOKEN not in log.text
+
+
+async def test_a_bug_of_the_client_does_not_end_the_polling(
+    waits: list[float], log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bugs: list[Exception] = [RecursionError(), ValueError()]
+
+    def read(answer: bytes) -> Notification | None:
+        if bugs:
+            raise bugs.pop(0)
+        return notifications.read(answer)
+
+    monkeypatch.setattr("router.greenapi.client.read", read)
+    queue = Queue()
+    queue.put(body(1))
+    async with poll(queue, Store(), waits):
+        await queue.drained.wait()
+    assert waits == [1, 2]
+    assert queue.deleted == [1]
+    assert len(log.named("polling.failed")) == 2
 
 
 async def test_a_moments_trouble_is_no_alert(waits: list[float]) -> None:

@@ -25,6 +25,7 @@ from router.errors import (
     UnknownInstance,
     WebhookUrlIsSet,
 )
+from router.jsontext import dump
 
 _BY_STATUS: dict[int, type[GreenApiError]] = {
     401: Unauthorized,
@@ -44,6 +45,8 @@ _BY_REASON: list[tuple[re.Pattern[str], type[GreenApiError]]] = [
 #: Keys under which GREEN-API gives a reason.
 _REASONS = ("message", "reason", "error", "description", "invokeStatus", "correspondentsStatus")
 _TAG = re.compile(r"<(style|script).*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+#: Bytes of a page in which its words are looked for.
+_READ = 16 * 1024
 #: Characters of a reason that are shown.
 _SHOWN = 200
 
@@ -110,7 +113,7 @@ def _said(body: bytes) -> str:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        text = _TAG.sub(" ", body.decode("utf-8", "replace"))
+        text = _TAG.sub(" ", body[:_READ].decode("utf-8", "replace"))
     else:
         text = _reason(value)
     text = " ".join(text.split())
@@ -118,10 +121,12 @@ def _said(body: bytes) -> str:
 
 
 def _reason(value: object) -> str:
-    if isinstance(value, dict):
+    while isinstance(value, dict):
         found = next((value[key] for key in _REASONS if value.get(key)), None)
-        return _reason(found) if found is not None else orjson.dumps(value).decode()
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+        if found is None:
+            break
+        value = found
+    return value if isinstance(value, str) else dump(value)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -12,6 +12,7 @@ _NOTHING = frozenset({b"", b"null", b'"null"', b"{}"})
 #: As GREEN-API writes it; the body is taken as it stands, without being read.
 _USUAL = re.compile(rb'\s*\{\s*"receiptId"\s*:\s*(\d{1,20})\s*,\s*"body"\s*:(.*)\}\s*', re.DOTALL)
 _RECEIPT = re.compile(rb'"receiptId"\s*:\s*"?(\d{1,20})')
+_NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def read(answer: bytes) -> Notification | None:
     except orjson.JSONDecodeError:
         return _of_broken(answer)
     receipt = envelope.get("receiptId") if isinstance(envelope, dict) else None
-    if isinstance(receipt, str) and receipt.isdecimal():
+    if isinstance(receipt, str) and _NUMBER.fullmatch(receipt):
         receipt = int(receipt)
     if not isinstance(receipt, int) or isinstance(receipt, bool):
         raise NoReceipt
@@ -55,16 +56,20 @@ def read(answer: bytes) -> Notification | None:
 def _body(answer: bytes, value: object) -> bytes:
     """Return the body as it stands in the answer, or, where the answer has an unusual form, written anew."""
     usual = _USUAL.fullmatch(answer)
-    if usual and _is_same(usual[2], value):
+    if usual and _is_json(usual[2]):
         return usual[2].strip()
-    return orjson.dumps(value)
-
-
-def _is_same(text: bytes, value: object) -> bool:
     try:
-        return bool(orjson.loads(text) == value)
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # nested deeper than orjson writes
+        return answer
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
     except orjson.JSONDecodeError:
         return False
+    return True
 
 
 def _of_broken(answer: bytes) -> Notification:

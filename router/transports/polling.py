@@ -132,9 +132,13 @@ class Poller:
     async def run(self) -> None:
         """Poll until `stop`."""
         while not self._stopping:
-            notification = await self._next()
-            if notification is not None and await self._store(notification):
-                await self._delete(notification)
+            try:
+                notification = await self._next()
+                if notification is not None and await self._store(notification):
+                    await self._delete(notification)
+            except Exception as exc:  # whatever it is, it must not end the polling of all instances
+                _log.exception("polling.failed", idInstance=self._api.id)
+                await self._failed(exc)
 
     def stop(self) -> None:
         """Wait for nothing any more; what is being stored or deleted goes on to its end."""
@@ -177,12 +181,8 @@ class Poller:
             await self._receive(notification.body, Transport.POLLING, self._api.id)
         except (InboxUnavailable, NotHandled) as exc:
             await self._failed(exc)
-        except Exception as exc:
-            _log.exception("polling.failed", idInstance=self._api.id)
-            await self._failed(exc)
-        else:
-            return True
-        return False
+            return False
+        return True
 
     async def _delete(self, notification: Notification) -> None:
         """Delete what was stored, until GREEN-API has done it or surely will not."""
@@ -214,7 +214,8 @@ class Poller:
         passes = not isinstance(exc, GreenApiError) or exc.may_pass
         if self._failures == 1:
             _log.warning("polling.lost", idInstance=self._api.id, error=str(exc))
-        if isinstance(exc, GreenApiError) and (not passes or self._failures > _BLIPS):
+        is_told_already = isinstance(exc, InboxUnavailable | NotHandled)
+        if not is_told_already and (not passes or self._failures > _BLIPS):
             self._observer.lost(self._api.id, exc)
         wait = (_SOON if passes else _SLOWLY).next(self._failures, self._random)
         assert wait is not None, "there is always another attempt"

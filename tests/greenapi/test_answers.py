@@ -61,6 +61,9 @@ FAILURES: dict[str, tuple[int, bytes, type[GreenApiError], str]] = {
     ),
     "a page with 200": (200, b"<html><body>Welcome</body></html>", BadAnswer, "expected JSON, found Welcome"),
     "a redirect": (302, b"", BadAnswer, "expected 200, found 302"),
+    "nested deeply": (400, b"[" * 1000 + b"]" * 1000, BadRequest, '400: "[list that cannot be shown]"'),
+    "a reason in a reason": (400, b'{"message":' * 1000 + b"1" + b"}" * 1000, BadRequest, "400: 1"),
+    "tags without end": (500, b"<style" * 400_000, ServerError, "500: <style<style"),
     "nothing it is known for": (418, b"teapot", BadRequest, "418: teapot"),
 }
 

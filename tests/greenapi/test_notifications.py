@@ -6,6 +6,9 @@ import pytest
 from router import samples
 from router.greenapi.notifications import NoReceipt, Notification, read
 
+#: Nested as deeply as orjson reads, which is deeper than Python compares and than orjson writes.
+DEEP = b'{"a":' * 1020 + b"1" + b"}" * 1020
+
 READ = {
     "as GREEN-API writes it": (b'{"receiptId":7,"body":{"a": 1}}', Notification(7, b'{"a": 1}')),
     "spaces": (b' { "receiptId" : 7 , "body" : {"a": 1} } \n', Notification(7, b'{"a": 1}')),
@@ -17,6 +20,11 @@ READ = {
     "a large number": (
         b'{"receiptId":7,"body":{"a":1e999}}',
         Notification(7, b'{"a":1e999}', is_broken=True),
+    ),
+    "nested deeply": (b'{"receiptId":7,"body":%b}' % DEEP, Notification(7, DEEP)),
+    "nested deeply, in an unusual form": (
+        b'{"body":%b,"receiptId":7}' % DEEP,
+        Notification(7, b'{"body":%b,"receiptId":7}' % DEEP),
     ),
     "a broken body": (b'{"receiptId":7,"body":{"a":}}', Notification(7, b'{"a":}', is_broken=True)),
     "cut off": (b'{"receiptId":7,"body":{"a', Notification(7, b'{"receiptId":7,"body":{"a', is_broken=True)),
@@ -43,6 +51,7 @@ def test_an_answer_is_read(answer: bytes, notification: Notification | None) -> 
         b'{"receiptId":true,"body":{}}',
         b"<html>",
         b'{"receiptId":null}',
+        b'{"receiptId":"%b"}' % (b"9" * 5000),
     ],
 )
 def test_an_answer_without_a_receipt(answer: bytes) -> None:
