@@ -11,6 +11,7 @@ import pytest
 from anyio import fail_after
 
 from router.errors import (
+    BadAnswer,
     InboxUnavailable,
     InstanceNotReady,
     NotHandled,
@@ -275,14 +276,35 @@ async def test_a_delete_is_repeated_without_storing_again(waits: list[float]) ->
     assert run.server.methods == ["receiveNotification", *["deleteNotification"] * 4, "receiveNotification"]
 
 
-async def test_a_receipt_that_does_not_go_away_is_no_busy_loop(waits: list[float]) -> None:
-    queue = Queue(scripted={"deleteNotification": [Reply(content={"result": False, "reason": ""})] * 5})
-    queue.put(body(1))
+@pytest.mark.parametrize("result", [True, False])
+async def test_a_receipt_that_does_not_go_away_is_no_busy_loop_and_is_told(
+    result: bool, waits: list[float], log: Log
+) -> None:
+    queue = Queue(scripted={"deleteNotification": [Reply(content={"result": result, "reason": ""})] * 5})
+    queue.put(body(1), body(2))
     async with poll(queue, Store(), waits) as run:
         await queue.drained.wait()
-    assert waits == [0.5, 1, 2, 4, 5]
-    assert queue.deleted == [1]
-    assert run.watcher.told == []
+    assert waits == [1, 2, 4, 8, 16]
+    assert queue.deleted == [1, 2]
+    assert run.watcher.told == [BadAnswer, BadAnswer, BadAnswer, "restored"]
+    assert "stays in the queue" in log.named("polling.lost")[0]["error"]
+
+
+@pytest.mark.parametrize("reply", [Reply(status=204), Reply(content="<html>Welcome</html>"), HANG_UP])
+async def test_what_was_deleted_without_saying_so_does_not_block_the_queue(
+    reply: Reply, waits: list[float]
+) -> None:
+    class Silent(Queue):
+        async def answer(self, request: Request) -> Reply:
+            answer = await super().answer(request)
+            return reply if answer.content == {"result": True, "reason": ""} else answer
+
+    queue = Silent()
+    queue.put(body(1), body(2))
+    async with poll(queue, Store(), waits) as run:
+        await queue.drained.wait()
+    assert queue.deleted == [1, 2]
+    assert run.store.stored == [body(1), body(2)]
 
 
 async def test_empty_answers_at_once_are_no_busy_loop(waits: list[float]) -> None:

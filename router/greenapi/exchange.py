@@ -42,6 +42,10 @@ class Upload:
     file: Path
 
 
+class _TooLarge(aiohttp.ClientError):
+    """Raised for an answer of a size that no answer has."""
+
+
 class Exchange:
     """Asks GREEN-API in the name of one instance.
 
@@ -139,7 +143,7 @@ class Exchange:
             self._spacings[how.name] = Spacing(how.per_second)
         return self._spacings[how.name]
 
-    def _said(self, exc: Exception, seconds: float) -> str:
+    def _said(self, exc: Exception, seconds: float) -> str:  # noqa: PLR0911 - a line for each case
         """Return what happened, in words that name no URL."""
         match exc:
             case aiohttp.ConnectionTimeoutError():
@@ -152,6 +156,10 @@ class Exchange:
                 return "the connection was closed before there was an answer"
             case aiohttp.ClientPayloadError():
                 return "the answer was cut off"
+            case aiohttp.ClientResponseError():
+                return f"the answer is no HTTP: {self._redact(exc.message).splitlines()[0]}"
+            case _TooLarge():
+                return f"the answer is larger than {_MOST >> 20} MiB"
         return f"{type(exc).__name__}: {self._redact(str(exc))}"
 
 
@@ -194,5 +202,5 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
     async for chunk in content.iter_any():
         body += chunk
         if len(body) > _MOST:
-            raise aiohttp.ClientPayloadError
+            raise _TooLarge
     return bytes(body)

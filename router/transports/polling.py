@@ -30,8 +30,8 @@ _log = structlog.get_logger("router.polling")
 _SOON = RetryPolicy(attempts=sys.maxsize, first=1, factor=2, max=20, jitter=0.5)
 #: After what a person has to mend: a wrong token, a webhookUrl, an instance that is not authorized.
 _SLOWLY = RetryPolicy(attempts=sys.maxsize, first=10, factor=2, max=120, jitter=0.5)
-#: After a round that led to nothing: an empty answer at once, a receipt that was deleted already.
-_FRUITLESS = RetryPolicy(attempts=sys.maxsize, first=0.5, factor=2, max=5, jitter=0.5)
+#: After an empty answer that came at once.
+_HASTY = RetryPolicy(attempts=sys.maxsize, first=0.5, factor=2, max=5, jitter=0.5)
 #: The share of the time asked for after which an empty answer is an honest one.
 _HONEST = 0.5
 #: The longest wait that GREEN-API may ask for.
@@ -40,6 +40,8 @@ _LONGEST = 300.0
 _BLIPS = 2
 #: How often a broken answer has to come before the notification, and not an accident, is taken for broken.
 _THRICE = 3
+#: What is told of a notification that is the head of the queue although it was deleted.
+_STAYS = "the notification stays in the queue, and keeps back all that come after it"
 #: Seconds that storing and deleting get when the router stops.
 _GRACE = 1.0
 
@@ -124,9 +126,9 @@ class Poller:
         self._idle: CancelScope | None = None
         # What went wrong since something went right
         self._failures = 0
-        self._fruitless = 0
-        # The last notification that was taken, and an answer that may be an accident
-        self._last_receipt: int | None = None
+        self._hasty = 0
+        # The last receipt that is gone, as GREEN-API said, and an answer that may be an accident
+        self._gone: int | None = None
         self._broken: tuple[bytes, int] = (b"", 0)
 
     async def run(self) -> None:
@@ -160,10 +162,9 @@ class Poller:
             return None
         if notification is None:
             self._worked()
-            is_honest = self._clock() - asked_at >= self._receive_timeout * _HONEST
-        else:  # after a failure there was a wait already
-            is_honest = notification.receipt_id != self._last_receipt or self._failures > 0
-        await self._pace(is_honest=is_honest)
+            await self._pace(took=self._clock() - asked_at)
+        else:
+            self._hasty = 0
         return notification
 
     def _require_whole(self, notification: Notification | None) -> None:
@@ -186,21 +187,28 @@ class Poller:
 
     async def _delete(self, notification: Notification) -> None:
         """Delete what was stored, until GREEN-API has done it or surely will not."""
-        self._last_receipt = notification.receipt_id
+        receipt = notification.receipt_id
         while True:
             try:
-                was_deleted = await self._api.delete_notification(notification.receipt_id)
+                was_deleted = await self._api.delete_notification(receipt)
             except GreenApiError as exc:
                 await self._failed(exc)
-                if self._stopping or not exc.may_pass:
+                # What an answer that is none meant, the next notification shows.
+                if self._stopping or not exc.may_pass or isinstance(exc, BadAnswer):
                     return
             else:
-                self._worked()
-                if not was_deleted:
-                    _log.debug(
-                        "polling.not_deleted", idInstance=self._api.id, receiptId=notification.receipt_id
-                    )
+                await self._note_deleted(receipt, was_deleted=was_deleted)
                 return
+
+    async def _note_deleted(self, receipt: int, *, was_deleted: bool) -> None:
+        """Go on, unless GREEN-API had said before that this receipt is gone."""
+        if not was_deleted:
+            _log.debug("polling.not_deleted", idInstance=self._api.id, receiptId=receipt)
+        comes_again, self._gone = receipt == self._gone, receipt
+        if comes_again:
+            await self._failed(BadAnswer(self._api.id, "deleteNotification", _STAYS))
+        else:
+            self._worked()
 
     def _worked(self) -> None:
         if self._failures:
@@ -223,10 +231,10 @@ class Poller:
             wait = max(wait, min(exc.retry_after, _LONGEST))
         await self._wait(wait)
 
-    async def _pace(self, *, is_honest: bool) -> None:
-        """Wait if GREEN-API answers at once although there is nothing new."""
-        self._fruitless = 0 if is_honest else self._fruitless + 1
-        wait = _FRUITLESS.next(self._fruitless, self._random) if self._fruitless else None
+    async def _pace(self, *, took: float) -> None:
+        """Wait if GREEN-API said at once that there is nothing."""
+        self._hasty = self._hasty + 1 if took < self._receive_timeout * _HONEST else 0
+        wait = _HASTY.next(self._hasty, self._random) if self._hasty else None
         if wait is not None:
             await self._wait(wait)
 
