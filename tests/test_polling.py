@@ -203,8 +203,7 @@ FAILURES: dict[str, tuple[Reply, list[float]]] = {
 async def test_what_fails_is_tried_again_ever_later_and_told_once(
     method: str, reply: Reply, expected: list[float], waits: list[float], log: Log
 ) -> None:
-    # aiohttp asks a second time by itself where the connection was closed
-    queue = Queue(scripted={method: [reply] * (8 if reply is HANG_UP else 4)})
+    queue = Queue(scripted={method: [reply] * 4})
     queue.put(body(1), body(2))
     async with poll(queue, Store(), waits) as run:
         await queue.drained.wait()

@@ -59,6 +59,8 @@ class Answer:
     body: bytes
     #: The header of that name.
     retry_after: str | None = None
+    #: Whether it says where it ends. If not, it may have been cut off unnoticed.
+    tells_its_end: bool = True
 
 
 def require_ok(instance: int, method: str, answer: Answer) -> None:

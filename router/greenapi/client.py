@@ -19,9 +19,10 @@ from typing import Any, Self
 
 import aiohttp
 
-from router.errors import BadAnswer
+from router.errors import BadAnswer, NoAnswer
 from router.events import JsonObject
 from router.greenapi import methods
+from router.greenapi.answers import Answer
 from router.greenapi.exchange import Exchange, Upload
 from router.greenapi.notifications import NoReceipt, Notification, read
 from router.retry import RetryPolicy
@@ -106,10 +107,13 @@ class InstanceApi:
         answer = await self._exchange.ask(how, arguments, within=receive_timeout + _LATE)
         self._exchange.require_ok(how, answer)
         try:
-            return read(answer.body)
+            notification = read(answer.body)
         except NoReceipt:
             self._exchange.value_of(how, answer)  # raises what the answer says, if it says something
             raise BadAnswer(self.id, how.name, "expected a receiptId, found none", status=200) from None
+        if notification and notification.is_broken and _may_be_cut(answer):
+            raise NoAnswer(self.id, how.name, "the answer was cut off", was_sent=True)
+        return notification
 
     async def delete_notification(self, receipt_id: int) -> bool:
         """Delete the head of the queue; false if that is not its receipt (any more). Not repeated."""
@@ -239,6 +243,10 @@ class InstanceApi:
         if not isinstance(id_message, str):
             raise BadAnswer(self.id, method, "expected an idMessage, found none", status=200)
         return id_message
+
+
+def _may_be_cut(answer: Answer) -> bool:
+    return not answer.tells_its_end and not answer.body.rstrip().endswith(b"}")
 
 
 def _object(answer: object) -> JsonObject:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,10 @@ class Upload:
 
     fields: Mapping[str, str]
     file: Path
+
+
+class _Closed(aiohttp.ClientError):
+    """Raised when the connection is closed before there is an answer."""
 
 
 class _TooLarge(aiohttp.ClientError):
@@ -118,10 +123,13 @@ class Exchange:
                 url,
                 timeout=aiohttp.ClientTimeout(total=seconds, connect=_CONNECT),
                 allow_redirects=False,  # nobody else is to get the token
+                middlewares=(_send_once,),
                 **_content(how, arguments),
             ) as response:
                 body = await _read(response.content)
-                return Answer(response.status, body, response.headers.get("Retry-After"))
+                return Answer(
+                    response.status, body, response.headers.get("Retry-After"), _tells_its_end(response)
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             was_sent = not isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             failure = NoAnswer(self._id, how.name, self._said(exc, seconds), was_sent=was_sent)
@@ -152,7 +160,7 @@ class Exchange:
                 return f"no answer within {seconds:g} s"
             case aiohttp.ClientConnectorError():
                 return f"cannot connect to {exc.host}: {_reason(exc.os_error)}"
-            case aiohttp.ServerDisconnectedError():
+            case _Closed():
                 return "the connection was closed before there was an answer"
             case aiohttp.ClientPayloadError():
                 return "the answer was cut off"
@@ -193,7 +201,29 @@ def _in_query(value: object) -> str:
 
 def _reason(exc: OSError) -> str:
     """Return what the system says; a name that is not found has a number below zero and its own words."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {exc.verify_message}"
+    if isinstance(exc, ssl.SSLError):
+        return f"no TLS: {exc.reason}"
     return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc.strerror or exc)
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request. What has no body aiohttp would send again if the connection is closed: at once,
+    whatever the method's rate, and whether or not a second time does harm.
+    """
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        raise _Closed from None
+
+
+def _tells_its_end(response: aiohttp.ClientResponse) -> bool:
+    return "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

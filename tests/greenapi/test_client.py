@@ -5,6 +5,7 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,27 @@ async def test_a_connection_that_cannot_be_had_is_told_in_words() -> None:
     assert caught.value.was_sent is False
 
 
+async def test_an_address_that_speaks_no_tls_is_told_in_words() -> None:
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(converse, "127.0.0.1", 0) as server, GreenApi(AT_ONCE) as green_api:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NoAnswer, match=r"cannot connect to 127\.0\.0\.1: no TLS: [A-Z_]+$"):
+            await green_api.instance(1, f"https://127.0.0.1:{port}", TOKEN).receive_notification(5)
+
+
+@pytest.mark.parametrize("method", ["receiveNotification", "reboot", "clearWebhooksQueue"])
+async def test_a_request_is_not_sent_again_unseen_where_a_connection_is_closed(method: str) -> None:
+    async with api(in_turn(Reply(), HANG_UP, Reply())) as (shop, server):
+        await shop.call("getSettings")  # has a connection, which is used again
+        with pytest.raises(NoAnswer, match="closed before there was an answer"):
+            await (shop.receive_notification(5) if method == "receiveNotification" else shop.call(method))
+    assert server.methods == ["getSettings", method]
+
+
 async def test_after_some_attempts_the_error_is_raised() -> None:
     async with api(in_turn(Reply(status=503))) as (shop, server):
         with pytest.raises(ServerError):
@@ -280,6 +302,22 @@ async def test_a_notification_is_received_and_deleted() -> None:
     received, deleted = server.requests
     assert (received.verb, received.query) == ("GET", {"receiveTimeout": "20"})
     assert (deleted.verb, deleted.target.rpartition("/")[2]) == ("DELETE", "7")
+
+
+async def test_a_notification_that_may_be_cut_off_is_none() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Endless(Reply):
+        def wire(self) -> bytes:
+            return b"HTTP/1.0 200 OK\r\n\r\n" + self.body()
+
+    half = Endless(content=b'{"receiptId":7,"body":{"a":', cut_after=0)
+    broken = Endless(content=b'{"receiptId":7,"body":{"a":}}', cut_after=0)
+    whole = Endless(content=b'{"receiptId":7,"body":{"a":1}}', cut_after=0)
+    async with api(in_turn(half, broken, whole)) as (shop, _):
+        with pytest.raises(NoAnswer, match="the answer was cut off"):
+            await shop.receive_notification(5)
+        assert await shop.receive_notification(5) == Notification(7, b'{"a":}', is_broken=True)
+        assert await shop.receive_notification(5) == Notification(7, b'{"a":1}')
 
 
 async def test_a_receipt_that_is_gone_is_no_error() -> None:
