@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from router import samples
@@ -50,8 +50,8 @@ SHOWN = frozenset(
         "used",
     )
 )
-#: What everything else looks like: nothing, stars, or a chat id of which two digits are left.
-HIDDEN = re.compile(r"|-?\*{1,16}([0-9]{2})?(@[a-z.]+)?|\{\{SWE[0-9]{3}\}\}")
+#: What everything else looks like: nothing, stars, or a chat id of which two digits, or its end, are left.
+HIDDEN = re.compile(r"|-?\*{1,16}([0-9]{2})?(@[a-z.]+)?|@[a-z.]+|\{\{SWE[0-9]{3}\}\}")
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -204,6 +204,7 @@ JSON = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.text(), JSON))
+@example({"": "@lid"})
 def test_no_body_is_too_odd_and_none_of_its_entries_is_lost(body: JsonObject) -> None:
     result = masked(body)
     assert len(result) == len(body)
