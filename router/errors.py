@@ -127,7 +127,7 @@ class NoAnswer(GreenApiError):
 
 
 class ServerError(GreenApiError):
-    """Raised for 499 and 5xx: GREEN-API or a proxy before it failed."""
+    """Raised for 499 and 5xx: GREEN-API failed, or a proxy before it, or it does not do what it says."""
 
     may_pass = True
 

@@ -11,7 +11,6 @@ import pytest
 from anyio import fail_after
 
 from router.errors import (
-    BadAnswer,
     InboxUnavailable,
     InstanceNotReady,
     NotHandled,
@@ -285,7 +284,7 @@ async def test_a_receipt_that_does_not_go_away_is_no_busy_loop_and_is_told(
         await queue.drained.wait()
     assert waits == [1, 2, 4, 8, 16]
     assert queue.deleted == [1, 2]
-    assert run.watcher.told == [BadAnswer, BadAnswer, BadAnswer, "restored"]
+    assert run.watcher.told == [ServerError, ServerError, ServerError, "restored"]
     assert "stays in the queue" in log.named("polling.lost")[0]["error"]
 
 

@@ -110,7 +110,7 @@ async def _happen(simulator: Simulator, rate: float, count: int | None, stop: Ca
     """Let notifications happen; once there were enough and all are taken, stop."""
     await simulator.traffic(rate=rate, chats=_CHATS, count=count)
     for account in simulator.accounts:
-        await account.until(lambda account: not account.queued, within=60)
+        await account.until(lambda account: not len(account.queue), within=60)
     stop()
 
 

@@ -17,7 +17,14 @@ import structlog
 from anyio import TASK_STATUS_IGNORED, CancelScope, Event, create_task_group, move_on_after, sleep
 from anyio.abc import TaskStatus
 
-from router.errors import BadAnswer, GreenApiError, InboxUnavailable, NotHandled, RateLimited
+from router.errors import (
+    BadAnswer,
+    GreenApiError,
+    InboxUnavailable,
+    NotHandled,
+    RateLimited,
+    ServerError,
+)
 from router.events import Transport
 from router.greenapi.client import InstanceApi
 from router.greenapi.notifications import Notification
@@ -206,7 +213,7 @@ class Poller:
             _log.debug("polling.not_deleted", idInstance=self._api.id, receiptId=receipt)
         comes_again, self._gone = receipt == self._gone, receipt
         if comes_again:
-            await self._failed(BadAnswer(self._api.id, "deleteNotification", _STAYS))
+            await self._failed(ServerError(self._api.id, "deleteNotification", _STAYS))
         else:
             self._worked()
 

@@ -316,7 +316,7 @@ async def test_logout_ends_the_authorization(simulator: Simulator) -> None:
         ("incomingCall/wa-pickup.json", ["incomingWebhook", "incomingCallWebhook"]),
         ("outgoingCall/composed-wa-pickup.json", ["outgoingCallWebhook"]),
         ("stateInstanceChanged/wa-authorized.json", ["stateWebhook"]),
-        ("statusInstanceChanged/wa-online-docs.json", ["statusInstanceWebhook"]),
+        ("statusInstanceChanged/wa-online-docs.json", ["stateWebhook"]),
         ("incomingBlock/wa-blocked-apidog.json", ["incomingBlockWebhook"]),
         ("deviceInfo/wa-iphone.json", ["deviceWebhook"]),
         ("quotaExceeded/wa-correspondents.json", []),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.events import JsonObject
+from router.greenapi.flags import MESSAGE_FLAGS, TYPE_FLAGS
 
 #: "yes" or "no".
 _FLAGS = (
@@ -33,26 +34,6 @@ _DEFAULTS: JsonObject = {
     "webhookUrlToken": "",
     "delaySendMessagesMilliseconds": 1000,
     **{name: "yes" if name.endswith("Webhook") else "no" for name in _FLAGS},
-}
-#: typeWebhook → the flags that must all be on.
-_NEEDED = {
-    "incomingMessageReceived": ("incomingWebhook",),
-    "outgoingMessageReceived": ("outgoingMessageWebhook",),
-    "outgoingAPIMessageReceived": ("outgoingAPIMessageWebhook",),
-    "outgoingMessageStatus": ("outgoingWebhook",),
-    "stateInstanceChanged": ("stateWebhook",),
-    "statusInstanceChanged": ("statusInstanceWebhook",),
-    "incomingCall": ("incomingWebhook", "incomingCallWebhook"),
-    "outgoingCall": ("outgoingCallWebhook",),
-    "incomingBlock": ("incomingBlockWebhook",),
-    "deviceInfo": ("deviceWebhook",),
-}
-#: typeMessage → a flag that must be on as well.
-_NEEDED_OF_MESSAGE = {
-    "pollMessage": "pollMessageWebhook",
-    "pollUpdateMessage": "pollMessageWebhook",
-    "editedMessage": "editedMessageWebhook",
-    "deletedMessage": "deletedMessageWebhook",
 }
 #: These statuses are told whatever the settings say.
 _ALWAYS_TOLD = {"noAccount", "failed"}
@@ -94,8 +75,8 @@ def _needed(body: Mapping[str, Any]) -> set[str]:
     if kind == "outgoingMessageStatus":
         return _needed_for_status(body)
     data = body.get("messageData")
-    of_message = _NEEDED_OF_MESSAGE.get(str(data.get("typeMessage"))) if isinstance(data, dict) else None
-    return {*_NEEDED.get(kind, ()), *([of_message] if of_message else [])}
+    of_message = MESSAGE_FLAGS.get(str(data.get("typeMessage"))) if isinstance(data, dict) else None
+    return {*TYPE_FLAGS.get(kind, ()), *([of_message] if of_message else [])}
 
 
 def _needed_for_status(body: Mapping[str, Any]) -> set[str]:
@@ -103,7 +84,7 @@ def _needed_for_status(body: Mapping[str, Any]) -> set[str]:
     if body.get("status") in _ALWAYS_TOLD:
         return set()
     sent = "outgoingAPIMessageWebhook" if body.get("sendByApi") else "outgoingMessageWebhook"
-    return {*_NEEDED["outgoingMessageStatus"], sent}
+    return {*TYPE_FLAGS["outgoingMessageStatus"], sent}
 
 
 def _problem(values: Mapping[str, Any]) -> str | None:
