@@ -30,6 +30,8 @@ _log = structlog.get_logger("router")
 _CONNECTION_GRACE = 5
 #: Seconds that cancelled handlers get to end, before the process ends without them.
 _LAST_GRACE = 5
+#: Seconds that threads get once everything has stopped: asyncio would wait for them for minutes.
+_THREAD_GRACE = 0.5
 #: Longer than a proxy in front keeps its connections (nginx: 60 s), so that it never uses a closed one.
 _KEEP_ALIVE = 65
 #: New objects after which Python looks for cyclic garbage.
@@ -119,16 +121,19 @@ async def _serve(
         )
         await server.serve(sockets=[listener])
         _log.info("router.stopping")
-        last = _leave_after(config.delivery.shutdown_grace + _LAST_GRACE)
+        last = _leave_after(
+            config.delivery.shutdown_grace + _LAST_GRACE, "a handler or a task of one goes on"
+        )
     _log.info("router.stopped")
-    return last
+    last.cancel()
+    return _leave_after(_THREAD_GRACE, "a thread goes on: of a handler, or one that looks up a name")
 
 
-def _leave_after(seconds: float) -> threading.Timer:
+def _leave_after(seconds: float, reason: str) -> threading.Timer:
     """End the process after some time, whatever is left in it: a handler may refuse to be cancelled."""
 
     def leave() -> None:
-        _log.warning("router.left", reason="a handler or a task of one goes on although it was cancelled")
+        _log.warning("router.left", reason=reason)
         os._exit(0)
 
     timer = threading.Timer(seconds, leave)

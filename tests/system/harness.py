@@ -75,6 +75,11 @@ async def hang(event, context):
     await asyncio.Event().wait()
 
 
+async def hang_in_executor(event, context):
+    note("start", event, context)
+    await asyncio.to_thread(threading.Event().wait)
+
+
 async def stubborn(event, context):
     note("start", event, context)
     while True:
@@ -91,7 +96,7 @@ def hang_in_thread(event, context):
 
 @hookimpl
 def register_handlers(register):
-    for handler in (keep, uneven, slow, flaky, deadly, hang, stubborn, hang_in_thread):
+    for handler in (keep, uneven, slow, flaky, deadly, hang, hang_in_executor, stubborn, hang_in_thread):
         register(handler.__name__, handler)
 """
 #: One route for everything.

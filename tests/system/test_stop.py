@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,20 @@ async def test_a_handler_that_refuses_to_be_cancelled_does_not_keep_the_process_
         assert len(router.logged("router.left")) == 1
         router.start()
         await until(lambda: router.record.count("start") == 2, what="the delivery runs again")
+
+
+async def test_a_thread_that_asyncio_waits_for_does_not_keep_the_process_alive(
+    tmp_path: Path, report: Report
+) -> None:
+    route = "{name: all, type: incomingMessageReceived, handler: hang_in_executor}"
+    with Router(tmp_path, route, settings="delivery: {shutdown_grace: 1s}") as router:
+        router.start()
+        await send(router, "chat", 1)
+        await until(lambda: router.record.count("start"), what="a handler whose thread hangs")
+
+        assert await asyncio.to_thread(router.stop) == 0
+        (stopped,), (left,) = router.logged("router.stopped"), router.logged("router.left")
+        took = datetime.fromisoformat(left["timestamp"]) - datetime.fromisoformat(stopped["timestamp"])
+        report(f"ended {took.total_seconds():.1f} s after router.stopped")
+        assert took < timedelta(seconds=3)
+        assert router.query("SELECT status, attempts FROM deliveries") == [("pending", 0)]
