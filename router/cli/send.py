@@ -45,9 +45,10 @@ def send(
     as_json: JsonOption = False,
 ) -> None:
     """Send a notification to a running router and show its answer."""
-    settings = None if to and not config.exists() else read(config, os.environ).config()
+    settings = None if to is not None and not config.exists() else read(config, os.environ).config()
     body = read_notification(file)
-    status, answer = _post(to or _own_address(settings), _token(settings), _fresh(body) if fresh else body)
+    url = _own_address(settings) if to is None else to
+    status, answer = _post(url, _token(settings), _fresh(body) if fresh else body)
     content = parse(answer)
     if as_json:
         show_json({"http_status": status, **(content if isinstance(content, dict) else {})})
