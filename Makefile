@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Packages that are installed from this repository, each without its dependencies: the locks have those.
-PACKAGES := . plugins/archive
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+PACKAGES := . $(PLUGINS)
 SOURCES := router plugins tests bench
 
 .PHONY: run test test-system lint format bench lock clean
@@ -24,7 +25,7 @@ test-system: $(VENV)/dev tests/system/$(VENV)/ready
 lint: $(VENV)/dev
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/mypy router plugins/archive/router_archive tests bench
+	$(BIN)/mypy router $(wildcard plugins/*/router_*) tests bench
 	$(BIN)/pytest -q tests/test_architecture.py
 
 format: $(VENV)/dev
@@ -35,13 +36,13 @@ bench: $(VENV)/dev bench/$(VENV)/ready
 	$(BIN)/python -m bench
 
 # What `run` needs. `dev` has it as well, so that either may come first.
-$(VENV)/run: requirements.txt pyproject.toml plugins/archive/pyproject.toml
+$(VENV)/run: requirements.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --require-hashes -r requirements.txt
 	$(BIN)/pip install -q --no-deps --no-build-isolation $(PACKAGES:%=-e %)
 	touch $@
 
-$(VENV)/dev: requirements-dev.txt pyproject.toml plugins/archive/pyproject.toml
+$(VENV)/dev: requirements-dev.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
 	$(BIN)/pip install -q --no-deps --no-build-isolation $(PACKAGES:%=-e %)
