@@ -38,6 +38,8 @@ class AlertKind(StrEnum):
     INSTANCE_STATE = "instance_state"
     #: Nothing has come from an instance for longer than its ``quiet_after``; the subject is its number.
     QUIET = "quiet"
+    #: A plugin or a part of it does not work, and the router runs without it; the subject is its name.
+    PLUGIN_FAILED = "plugin_failed"
 
 
 @dataclass(slots=True)

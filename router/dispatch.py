@@ -29,7 +29,7 @@ from anyio import (
 )
 from anyio.abc import TaskStatus
 
-from router.context import Context, Delivery, current_delivery
+from router.context import BlockingContext, Context, Delivery, Services, current_delivery
 from router.errors import GiveUp, RetryLater
 from router.events import Event
 from router.inbox import Attempt, AttemptOutcome, Claim, Dead, Done, Inbox, Outcome, Retry
@@ -52,10 +52,13 @@ class Target:
     """A route with the handler it names."""
 
     route: Route
-    handler: Callable[[Event, Context], Any]
+    handler: Callable[[Event, Any], Any]
     is_async: bool
     #: Name and version of the plugin that offers the handler.
     plugin: str
+    #: As the handler gets them.
+    options: Any
+    services: Services
 
 
 class Dispatcher:
@@ -154,14 +157,17 @@ class Dispatcher:
     ) -> Outcome:
         if refusal := _refusal(claim, target.route):
             return self._dead(claim, refusal, None)
-        context = Context(delivery, target.route.options)
-        if target.is_async:
-            call = partial(target.handler, claim.event, context)
-            attempt, after = await self._attempt(claim, target, limit, call)
-        else:
-            attempt, after, overdue = await self._attempt_in_thread(claim, target, limit, context)
-            if overdue:
-                return self._dead(claim, overdue, attempt)
+        context = Context(claim.event, delivery, target.options, target.services)
+        try:
+            if target.is_async:
+                call = partial(target.handler, claim.event, context)
+                attempt, after = await self._attempt(claim, target, limit, call)
+            else:
+                attempt, after, overdue = await self._attempt_in_thread(claim, target, limit, context)
+                if overdue:
+                    return self._dead(claim, overdue, attempt)
+        finally:
+            context.close()
         if attempt.outcome is AttemptOutcome.DONE:
             if self._tells_done:
                 _log.debug("delivery.done", duration=round(attempt.duration, 6), **_facts(claim))
@@ -215,14 +221,15 @@ class Dispatcher:
         threads = self._threads[claim.route]
         if threads.all_taken:
             _log.warning("handler.no_thread", plugin=target.plugin, delivery=claim.id, **_facts(claim))
-        ended = await threads.begin(partial(target.handler, claim.event, context))
+        call = partial(target.handler, claim.event, BlockingContext(context))
+        ended = await threads.begin(call)
 
-        async def call() -> None:
+        async def wait() -> None:
             result = await asyncio.shield(ended)
             if inspect.isawaitable(result):  # a lambda, say, that calls an async function
                 await result
 
-        attempt, after = await self._attempt(claim, target, limit, call)
+        attempt, after = await self._attempt(claim, target, limit, wait)
         if not ended.done():
             _log.warning("handler.overdue", plugin=target.plugin, delivery=claim.id, **_facts(claim))
             left = target.route.max_lane_block - claim.blocked - attempt.duration

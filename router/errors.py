@@ -69,6 +69,14 @@ class PluginError(RouterError):
         return f"plugin {self.plugin!r} ({self.origin}): {self.message}"
 
 
+class OptionsError(RouterError):
+    """Raised when a handler describes its options in a way that nobody can check."""
+
+
+class ArgumentsError(RouterError):
+    """Raised when a function asks for an argument that it cannot be given."""
+
+
 class InboxUnavailable(RouterError):
     """Raised when the inbox cannot be read or written now; nothing was stored, trying again may help."""
 

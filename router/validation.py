@@ -41,14 +41,19 @@ class Validator:
 
     Args:
         extra: Schemas by ``typeWebhook``, of new notifications or in place of the shipped ones.
+        messages: Schemas by ``typeMessage``, in the same way.
 
     Raises:
         jsonschema_rs.ValidationError: One of ``extra`` is no JSON Schema, or refers to something
             outside itself.
     """
 
-    def __init__(self, extra: Mapping[str, JsonObject] = MappingProxyType({})) -> None:
-        shipped = {type_: schemas.get(type_) for type_ in schemas.notification_types()}
+    def __init__(
+        self,
+        extra: Mapping[str, JsonObject] = MappingProxyType({}),
+        messages: Mapping[str, JsonObject] = MappingProxyType({}),
+    ) -> None:
+        shipped = {type_: schemas.get(type_, messages) for type_ in schemas.notification_types()}
         self._schemas = {type_: _Schema(schema) for type_, schema in {**shipped, **extra}.items()}
 
     def knows(self, type_: str) -> bool:
@@ -87,6 +92,18 @@ class _Schema:
         problems = (problem for error in errors for problem in _explain(error))
         # Of two missing properties jsonschema makes two errors, and each of them names both.
         return list(dict.fromkeys(islice(problems, _MOST_PROBLEMS)))
+
+
+def problem_of_schema(schema: Mapping[str, Any]) -> str | None:
+    """Say why nothing can be checked against a schema: it is none, or refers to something outside."""
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+        _Schema(dict(schema))
+    except jsonschema.SchemaError as exc:
+        return f"it is no JSON Schema: {exc.json_path}: {exc.message}"
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as exc:
+        return " ".join(str(exc).split())
+    return None
 
 
 def _untyped(data: JsonObject) -> Problem:

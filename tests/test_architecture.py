@@ -35,7 +35,7 @@ ROOMS = {
     "stores": ["inbox", "greenapi"],
     "contracts": ["hookspecs", "context"],
     "deciders": ["config", "masking", "normalize", "redaction", "samples", "validation"],
-    "rules": ["routing", "patterns", "conditions", "retry", "jsontext", "schemas"],
+    "rules": ["units", "routing", "patterns", "conditions", "retry", "jsontext", "schemas"],
     "words": ["errors", "events"],
 }
 #: Imports within a room, each with its reason.

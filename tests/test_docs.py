@@ -27,6 +27,7 @@ import router
 from router import hookspecs, plugins
 from router.cli.app import app
 from router.config import read
+from router.loading import wanted
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -249,8 +250,10 @@ def test_every_routes_yaml_has_no_problems(block: Block, tmp_path: Path) -> None
     environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "a value")
 
     document = read(path, environ)
-    found = plugins.load(document.handler_names, document.plugins_dir)
-    document.check_handlers(plugins.option_schemas(found.handlers))
+    found = plugins.load(wanted(document), document.plugins_dir)
+    document.check_handlers({name: handler.options for name, handler in found.handlers.items()})
+    document.check_channels({name: channel.options for name, channel in found.channels.items()})
+    document.check_plugins(found.names)
 
     assert [str(problem) for problem in [*document.problems, *found.problems]] == []
 

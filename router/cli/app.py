@@ -1,4 +1,7 @@
-"""The command tree. A command's module is imported when the command is used, so that each starts quickly."""
+"""The command tree. A command's module is imported when the command is used, so that each starts quickly.
+
+What is no command of ours may be a plugin with commands of its own.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,15 @@ class _Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in _COMMANDS:
-            return None
+            return _plugin_commands(cmd_name, ctx.params.get("config") or Path())
         module, _, name = _COMMANDS[cmd_name].partition(":")
         return _command(cmd_name, getattr(import_module(f"router.cli.{module}"), name))
+
+
+def _plugin_commands(name: str, config: Path) -> Any:
+    """Return the commands of the plugin of that name; ``None`` if there is no such plugin."""
+    found = import_module("router.cli.plugin_commands").commands_of(name, config)
+    return None if found is None else typer.main.get_group(found)
 
 
 def _command(name: str, found: Any) -> Any:

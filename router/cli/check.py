@@ -31,6 +31,10 @@ def check(config: ConfigOption = Path(), as_json: JsonOption = False) -> None:
         show_json([])
     else:
         typer.echo(_summary(loaded))
+        for error in loaded.failed:
+            typer.echo(f"Not there, and not required: {error}")
+        if loaded.held:
+            typer.echo(f"Routes that wait for it: {', '.join(sorted(loaded.held))}")
 
 
 def run_tests(config: ConfigOption = Path(), as_json: JsonOption = False) -> None:

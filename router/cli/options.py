@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from router.config.units import seconds
+from router.units import seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from router import logs
 from router.app import build
 from router.cli.protocol import Protocol
 from router.config import Config
+from router.containment import contain_tasks
 from router.loading import Loaded
 
 _log = structlog.get_logger("router")
@@ -58,6 +59,7 @@ def run(loaded: Loaded, listener: socket.socket, lines: logs.Lines, beside: Besi
     Raises:
         InboxInUse: Another process runs a router on this inbox.
         InboxUnavailable: The inbox cannot be opened.
+        PluginError: A plugin that is required did not start.
     """
     app = build(loaded)
     server = _server(app)
@@ -96,6 +98,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     _spare_the_collector()
+    contain_tasks(asyncio.get_running_loop())
     with lines.gathered():
         async with beside(partial(setattr, server, "should_exit", True)):
             return await _serve(app, server, listener, config)

@@ -13,7 +13,7 @@ from router import logs
 from router.cli.listening import COULD_NOT_START, CannotListen, listen
 from router.cli.options import ConfigOption
 from router.cli.running import run
-from router.errors import InboxInUse, InboxUnavailable
+from router.errors import InboxInUse, InboxUnavailable, PluginError
 from router.loading import load
 from router.redaction import Redactor
 
@@ -33,6 +33,6 @@ def serve(
     try:
         with listen(host, port) as listener:
             run(loaded, listener, lines)
-    except (CannotListen, InboxInUse, InboxUnavailable) as exc:
+    except (CannotListen, InboxInUse, InboxUnavailable, PluginError) as exc:
         print(exc, file=sys.stderr)
         raise typer.Exit(COULD_NOT_START) from None

@@ -20,6 +20,7 @@ from router.config.settings import (
     LoggingSettings,
     Network,
     NotificationLogging,
+    PluginSettings,
     RouteTest,
     WebhookSettings,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "LoggingSettings",
     "Network",
     "NotificationLogging",
+    "PluginSettings",
     "RouteTest",
     "WebhookSettings",
     "read",

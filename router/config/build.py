@@ -22,15 +22,16 @@ from router.config.settings import (
     LogFormat,
     LoggingSettings,
     NotificationLogging,
+    PluginSettings,
     RouteTest,
     WebhookSettings,
 )
 from router.config.structure import routes_schema
 from router.config.tree import Tree
-from router.config.units import seconds, size
 from router.events import JsonObject, Transport
 from router.retry import RetryPolicy
 from router.routing import Order, Route
+from router.units import seconds, size
 
 #: Shorter values are words like any other; taking them out of a log would make it unreadable.
 MIN_SECRET = 6
@@ -49,7 +50,13 @@ def build(path: Path, tree: Tree) -> Config:
         dedup=DedupSettings(**_given(data.get("dedup"), window=seconds, changed=ChangedPolicy)),
         delivery=DeliverySettings(**_given(data.get("delivery"), concurrency=int, shutdown_grace=seconds)),
         plugins_dir=plugins_dir(tree, folder),
+        plugins=tuple(
+            PluginSettings(**_given(one, name=str, required=bool)) for one in data.get("plugins") or ()
+        ),
         routes=tuple(map(_route, data.get("routes") or ())),
+        optional_routes=frozenset(
+            route["name"] for route in data.get("routes") or () if route.get("required") is False
+        ),
         route_tests=_route_tests(data.get("routes") or [], folder),
         alerts=tuple(map(_alert, data.get("alerts") or ())),
         logging=LoggingSettings(
@@ -112,6 +119,10 @@ def _home(url: str, folder: Path) -> tuple[InboxKind, Path | None]:
     if url == "memory://":
         return InboxKind.MEMORY, None
     return InboxKind.SQLITE, folder / url.removeprefix("sqlite:///")
+
+
+def _plugin(data: JsonObject) -> PluginSettings:
+    return PluginSettings(**_given(data, name=str, required=bool))
 
 
 def _route(data: JsonObject) -> Route:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 from router.config.build import build, plugins_dir
 from router.config.interpolation import Sources
@@ -16,6 +17,18 @@ from router.errors import ConfigError, ConfigProblem
 from router.events import JsonObject
 
 _NOWHERE = Place(0, 0)
+
+
+class Options(Protocol):
+    """What a handler says of its options."""
+
+    @property
+    def schema(self) -> JsonObject | None:
+        """JSON Schema; ``None``: any will do."""
+
+    @property
+    def make(self) -> Callable[[Mapping[str, Any]], Any]:
+        """What raises `ValueError` if options that fit the schema do not fit together."""
 
 
 def read(path: Path, environ: Mapping[str, str]) -> Document:
@@ -83,26 +96,60 @@ class Document:
 
     @property
     def handler_names(self) -> frozenset[str]:
-        """The handlers that routes and alerts name, also where other things are wrong with them."""
-        return frozenset(self._tree.get(keys) for keys in self._handlers())
+        """The handlers that routes name, also where other things are wrong with them."""
+        return frozenset(self._tree.get(keys) for keys in self._named("routes", "handler"))
+
+    @property
+    def channel_names(self) -> frozenset[str]:
+        """The alert channels that alerts name, also where other things are wrong with them."""
+        return frozenset(self._tree.get(keys) for keys in self._named("alerts", "handler"))
+
+    @property
+    def plugin_names(self) -> frozenset[str]:
+        """The plugins that are named themselves."""
+        return frozenset(self._tree.get(keys) for keys in self._named("plugins", "name"))
+
+    @property
+    def optional_plugins(self) -> frozenset[str]:
+        """Those of them that the router can do without."""
+        named = [keys for keys in self._named("plugins", "name") if not self._is_required(keys)]
+        return frozenset(self._tree.get(keys) for keys in named)
 
     @property
     def plugins_dir(self) -> Path | None:
         """The folder of one-file plugins, if the file names one that is there."""
         return plugins_dir(self._tree, self.path.parent)
 
-    def check_handlers(self, handlers: Mapping[str, JsonObject | None]) -> None:
-        """Check every ``handler`` and its ``options``; what is wrong is added to the problems.
+    def uses(self, section: str) -> dict[str, list[str]]:
+        """Return the handlers that ``routes`` or ``alerts`` name, each with the routes that name it."""
+        found: dict[str, list[str]] = {}
+        for keys in self._named(section, "handler"):
+            found.setdefault(self._tree.get(keys), []).append(str(self._tree.get((*keys[:-1], "name"), "")))
+        return found
+
+    def check_handlers(self, handlers: Mapping[str, Options]) -> None:
+        """Check every route's ``handler`` and its ``options``; what is wrong is added to the problems.
 
         Args:
-            handlers: Those that exist, each with the JSON Schema of its options; ``None`` takes any.
+            handlers: Those that exist. One that does not is no problem where it is not required.
         """
-        for keys in self._handlers():
-            name = self._tree.get(keys)
-            if name not in handlers:
-                self._complain_about_handler(keys, handlers)
-            elif (schema := handlers[name]) is not None:
-                self._check_options(keys, schema)
+        self._check("routes", "handler", handlers)
+
+    def check_channels(self, channels: Mapping[str, Options]) -> None:
+        """Check every alert's ``handler`` and its ``options``, in the same way."""
+        self._check("alerts", "alert channel", channels)
+
+    def check_plugins(self, names: Collection[str]) -> None:
+        """Check every plugin that is named itself."""
+        for keys in self._named("plugins", "name"):
+            if self._tree.get(keys) not in names and self._is_required(keys):
+                self._complain_about_name(keys, "the file names", "plugin", names)
+
+    def is_missing(self, handlers: Collection[str], channels: Collection[str]) -> bool:
+        """Tell whether something required is not among what exists."""
+        named = [(keys, handlers) for keys in self._named("routes", "handler")]
+        named += [(keys, channels) for keys in self._named("alerts", "handler")]
+        return any(self._tree.get(keys) not in exist and self._is_required(keys) for keys, exist in named)
 
     def config(self) -> Config:
         """Return the settings.
@@ -114,29 +161,50 @@ class Document:
             raise ConfigError(problems)
         return build(self.path, self._tree)
 
-    def _handlers(self) -> Iterator[Keys]:
-        for section in ("routes", "alerts"):
-            for item in items(self._tree, section):
-                keys = (*item, "handler")
-                if isinstance(self._tree.get(keys), str):
-                    yield keys
+    def _named(self, section: str, key: str) -> Iterator[Keys]:
+        for item in items(self._tree, section):
+            keys = (*item, key)
+            if isinstance(self._tree.get(keys), str):
+                yield keys
 
-    def _complain_about_handler(self, keys: Keys, handlers: Mapping[str, JsonObject | None]) -> None:
-        known = (
-            f"installed handlers are {', '.join(sorted(handlers))}" if handlers else "no handler is installed"
-        )
-        hint = suggestion(self._tree.get(keys), handlers).replace(", did", "; did")
-        message = f"{self._namer(keys)} names handler {self._tree.shown(keys)}; {known}{hint}"
+    def _is_required(self, keys: Keys) -> bool:
+        return self._tree.get((*keys[:-1], "required"), True) is not False
+
+    def _check(self, section: str, what: str, exist: Mapping[str, Options]) -> None:
+        for keys in self._named(section, "handler"):
+            options = exist.get(self._tree.get(keys))
+            if options is not None:
+                self._check_options(keys, options)
+            elif self._is_required(keys):
+                self._complain_about_name(keys, f"{self._namer(keys)} names", what, exist)
+
+    def _complain_about_name(self, keys: Keys, names: str, what: str, exist: Collection[str]) -> None:
+        known = f"installed {what}s are {', '.join(sorted(exist))}" if exist else f"no {what} is installed"
+        hint = suggestion(self._tree.get(keys), exist).replace(", did", "; did")
+        message = f"{names} {what} {self._tree.shown(keys)}; {known}{hint}"
         self._tree.complain(self._tree.place(keys), message)
 
     def _namer(self, keys: Keys) -> str:
-        """Return who names the handler; an alert has no other name than the handler's."""
+        """Return who names the handler; an alert has no other name than its channel's."""
         return "an alert" if keys[0] == "alerts" else label(self._tree, keys[:-1]).removesuffix(": ")
 
-    def _check_options(self, keys: Keys, schema: JsonObject) -> None:
-        options = (*keys[:-1], "options")
+    def _check_options(self, named: Keys, options: Options) -> None:
+        keys = (*named[:-1], "options")
+        before = len(self._tree.complaints)
+        if options.schema is not None:
+            try:
+                check_options(self._tree, keys, options.schema, lambda at: label(self._tree, at))
+            except ValueError:
+                what = (
+                    f"handler {self._tree.shown(named)} has registered options that are no valid JSON Schema"
+                )
+                self._tree.complain(self._tree.place(named), what)
+        if len(self._tree.complaints) == before and not self._tree.is_broken(keys):
+            self._check_together(keys, options)
+
+    def _check_together(self, keys: Keys, options: Options) -> None:
         try:
-            check_options(self._tree, options, schema, lambda at: label(self._tree, at))
-        except ValueError:
-            message = f"handler {self._tree.shown(keys)} has registered options that are no valid JSON Schema"
+            options.make(self._tree.get(keys, {}))
+        except ValueError as error:
+            message = f"{label(self._tree, keys)}{error.__cause__ or error}"
             self._tree.complain(self._tree.place(keys), message)

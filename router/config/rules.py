@@ -12,12 +12,12 @@ from router import patterns
 from router.config.settings import DedupSettings, InboxSettings, Network
 from router.config.structure import suggestion
 from router.config.tree import Keys, Tree
-from router.config.units import seconds
 from router.errors import PatternError
 from router.retry import RetryPolicy
+from router.units import seconds
 
-#: Paths that the router serves itself; the console has everything below it as well.
-RESERVED_PATHS = ("/healthz", "/readyz", "/metrics", "/console")
+#: Paths that the router serves itself; the last two have everything below them as well.
+RESERVED_PATHS = ("/healthz", "/readyz", "/metrics", "/console", "/plugins")
 #: In ``webhook.allow``: the addresses that GREEN-API publishes.
 GREEN_API = "green-api"
 
@@ -35,6 +35,8 @@ def _subject(tree: Tree, keys: Keys) -> tuple[str, Keys]:
             return _named("route", tree, (*keys[:2], "name"), index), tuple(rest)
         case ("instances", int(index), *rest):
             return _named("instance", tree, (*keys[:2], "id"), index), tuple(rest)
+        case ("plugins", int(index), *rest):
+            return _named("plugin", tree, (*keys[:2], "name"), index), tuple(rest)
         case ("alerts", int(index), *rest):
             return _named("alert", tree, (*keys[:2], "handler"), index), tuple(rest)
     return "", keys
@@ -102,7 +104,7 @@ def _check_webhook_path(tree: Tree) -> None:
     path = tree.get(keys)
     if path is None:
         return
-    if path.rstrip("/") in RESERVED_PATHS or path.startswith("/console/"):
+    if path.rstrip("/") in RESERVED_PATHS or path.startswith(("/console/", "/plugins/")):
         _complain(
             tree, keys, f"{tree.shown(keys)} is one of the router's own paths ({', '.join(RESERVED_PATHS)})"
         )
@@ -224,6 +226,20 @@ def _check_route_tests(tree: Tree) -> None:
                 _complain(tree, keys, f"expected either 'sample' or 'file', found {found}")
 
 
+def _check_waiting(tree: Tree) -> None:
+    """A route without its handler lets deliveries wait, and in memory they would fill the process."""
+    if tree.get(("inbox", "url")) != "memory://":
+        return
+    for route in items(tree, "routes"):
+        keys = (*route, "required")
+        if tree.get(keys) is False:
+            _complain(tree, keys, "false needs an inbox on disk, where deliveries can wait")
+
+
+def _check_plugin_names(tree: Tree) -> None:
+    _check_unique(tree, "plugins", "name")
+
+
 def _check_plugins_dir(tree: Tree, folder: Path) -> None:
     keys = ("plugins_dir",)
     value = tree.get(keys)
@@ -234,6 +250,8 @@ def _check_plugins_dir(tree: Tree, folder: Path) -> None:
 _RULES: tuple[Callable[[Tree], None], ...] = (
     _check_instance_ids,
     _check_route_names,
+    _check_plugin_names,
+    _check_waiting,
     _check_polling,
     _check_webhook_path,
     _check_addresses,

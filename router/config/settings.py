@@ -161,6 +161,16 @@ class AlertSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PluginSettings:
+    """A plugin that is used although nothing of it is named."""
+
+    #: Of its entry point, or of its file without ``.py``.
+    name: str
+    #: The router does not start without it.
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingSettings:
     """What is logged, and how."""
 
@@ -194,8 +204,12 @@ class Config:
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     #: Folder of one-file plugins.
     plugins_dir: Path | None = None
+    #: Plugins that are named themselves.
+    plugins: tuple[PluginSettings, ...] = ()
     #: In the order of the file. Kept out of the repr: options may hold secrets.
     routes: tuple[Route, ...] = field(default=(), repr=False)
+    #: Names of the routes whose handlers the router can do without.
+    optional_routes: frozenset[str] = frozenset()
     #: What ``tests`` says, by the name of the route; a route without tests is missing.
     route_tests: Mapping[str, tuple[RouteTest, ...]] = field(default_factory=dict)
     #: Who is told when something needs a person.

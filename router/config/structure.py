@@ -22,8 +22,8 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from router.config.tree import Keys, Tree
-from router.config.units import amount
 from router.events import JsonObject
+from router.units import amount
 
 Errors = Iterator[jsonschema.ValidationError]
 

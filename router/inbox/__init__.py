@@ -169,6 +169,9 @@ class Inbox(Protocol):
             InboxUnavailable: Nothing was stored.
         """
 
+    def hold(self, route: str) -> None:
+        """Let the deliveries of a route wait for the next start. Called before any is claimed."""
+
     async def claim(self) -> Claim | None:
         """Wait for a delivery that may run now; ``None`` once `stop_claims` was called."""
 

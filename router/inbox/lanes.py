@@ -173,7 +173,9 @@ class Lanes:
 
     def discovered(self, route: str, keys: Iterable[str], *, cursor: int, more: bool) -> None:
         """Take in lanes that have deliveries in the store, read up to the id ``cursor``."""
-        found = self._routes[route]
+        found = self._routes.get(route)
+        if found is None:
+            return
         found.discovering = False
         found.cursor = cursor
         found.behind = more
@@ -197,6 +199,11 @@ class Lanes:
         lane.spilled = True
         lane.changed = lane.running
         self._enqueue(lane)
+
+    def leave(self, route: str) -> None:
+        """Leave a route's deliveries in the store from now on. Called before any is claimed."""
+        if self._routes.pop(route, None) is not None:
+            self._idle_routes -= 1
 
     def now(self) -> float:
         """Return the loop time, by which lanes are held up."""

@@ -133,6 +133,10 @@ class MemoryInbox:
             return Duplicate(seen.entry.event.id, changed, self._resume(seen) if entry.awaited else None)
         return self._store(key, entry)
 
+    def hold(self, route: str) -> None:
+        """See `Inbox.hold`."""
+        self._lanes.leave(route)
+
     async def claim(self) -> Claim | None:
         """See `Inbox.claim`."""
         return await self._lanes.claim()

@@ -128,6 +128,10 @@ class SqliteInbox:
         self._ask(request)
         return await request.answer
 
+    def hold(self, route: str) -> None:
+        """See `Inbox.hold`."""
+        self._lanes.leave(route)
+
     async def claim(self) -> Claim | None:
         """See `Inbox.claim`."""
         claim = await self._lanes.claim()

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from router.errors import NotFound
 from router.events import JsonObject
@@ -27,10 +29,15 @@ def message_types() -> frozenset[str]:
     return frozenset(_read_folder("messages"))
 
 
-def get(name: str) -> JsonObject:
+def get(name: str, messages: Mapping[str, JsonObject] = MappingProxyType({})) -> JsonObject:
     """Return the schema of a ``typeWebhook`` or a ``typeMessage``, for any validator.
 
     It is complete in itself: what it refers to is in its ``$defs``. The caller may change it.
+
+    Args:
+        name: The type.
+        messages: Schemas by ``typeMessage``, of new messages or in place of the shipped ones; each is
+            complete in itself.
 
     Raises:
         NotFound: No schema has this name; the message suggests one that is close.
@@ -38,7 +45,7 @@ def get(name: str) -> JsonObject:
     known = {**_read_folder("messages"), **_read_folder("notifications")}
     if name not in known:
         raise NotFound(f"no schema is named {name!r}{_suggestion(name, known)}")
-    return _bundle(known[name])
+    return _bundle(known[name], messages)
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
@@ -60,15 +67,15 @@ def _read_common() -> Mapping[str, JsonObject]:
     return definitions
 
 
-def _bundle(schema: JsonObject) -> JsonObject:
+def _bundle(schema: JsonObject, own: Mapping[str, JsonObject]) -> JsonObject:
     definitions: JsonObject = {}
     bundle: JsonObject = _localize(schema, definitions)
     if "messageData" in definitions:
-        _add_messages(definitions)
+        _add_messages(definitions, own)
     return {**bundle, "$defs": definitions}
 
 
-def _add_messages(definitions: JsonObject) -> None:
+def _add_messages(definitions: JsonObject, own: Mapping[str, JsonObject]) -> None:
     """Let ``typeMessage`` choose the schema; a type that is in no file is left alone.
 
     ``if`` and ``then`` rather than ``oneOf``, because their errors name the very field.
@@ -79,9 +86,14 @@ def _add_messages(definitions: JsonObject) -> None:
             "if": {"properties": {"typeMessage": {"const": name}}, "required": ["typeMessage"]},
             "then": {"$ref": f"#/$defs/{name}"},
         }
-        for name in messages
+        for name in {**messages, **own}
     ]
+    for name, schema in own.items():
+        # A document of its own, in which "#/$defs" means its own.
+        definitions[name] = {**schema, "$id": f"urn:message:{quote(name)}"}
     for name, schema in messages.items():
+        if name in own:
+            continue
         nested = _localize(schema, definitions)
         # An $id would start a document of its own, in which "#/$defs" means another place.
         del nested["$schema"], nested["$id"]

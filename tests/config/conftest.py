@@ -8,6 +8,7 @@ import pytest
 from router.config import Document, read
 from router.errors import ConfigError
 from router.events import JsonObject
+from tests.config.offered import check
 
 #: Each key is a handler, each value the JSON Schema of its options; None takes any.
 HANDLERS: dict[str, JsonObject | None] = {
@@ -46,7 +47,7 @@ def lines(load: Callable[..., Document]) -> Callable[..., list[str]]:
     def lines(text: str | bytes, environ: Mapping[str, str] | None = None) -> list[str]:
         try:
             document = load(text, environ)
-            document.check_handlers(HANDLERS)
+            check(document, HANDLERS)
             document.config()
         except ConfigError as error:
             return [f"{problem.line}:{problem.column}: {problem.message}" for problem in error.problems]

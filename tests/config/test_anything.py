@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from router.config import Config, read, routes_schema
 from router.errors import ConfigError, ConfigProblem
+from tests.config.offered import check
 
 ENVIRON = {"A": "7", "B": "two words", "C": ""}
 HANDLERS = {
@@ -31,7 +32,7 @@ def outcome(path: Path, content: str | bytes) -> Config | tuple[ConfigProblem, .
     path.write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
     try:
         document = read(path, ENVIRON)
-        document.check_handlers(HANDLERS)
+        check(document, HANDLERS)
         return document.config()
     except ConfigError as error:
         problems = error.problems

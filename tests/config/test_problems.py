@@ -9,6 +9,7 @@ import pytest
 
 from router.config import Document, read
 from router.errors import ConfigError
+from tests.config.offered import check
 
 Load = Callable[..., Document]
 Lines = Callable[..., list[str]]
@@ -36,7 +37,7 @@ def test_each_mistake_is_told_once_at_its_place(lines: Lines, text: str, expecte
 
 def test_options_that_are_missing_are_checked_too(load: Load) -> None:
     document = load(ROUTE)
-    document.check_handlers({"echo": {"required": ["account"]}})
+    check(document, {"echo": {"required": ["account"]}})
     assert [str(problem) for problem in document.problems] == [
         f"{document.path}:2:5: route 'orders': options: missing key 'account'"
     ]
@@ -45,7 +46,7 @@ def test_options_that_are_missing_are_checked_too(load: Load) -> None:
 @pytest.mark.parametrize("schema", [{"type": "strange"}, {"$ref": "#/$defs/gone"}, {"pattern": "("}])
 def test_a_plugin_with_a_bad_schema_is_a_problem(load: Load, schema: dict[str, str]) -> None:
     document = load(ROUTE)
-    document.check_handlers({"echo": schema})
+    check(document, {"echo": schema})
     assert [str(problem) for problem in document.problems] == [
         f"{document.path}:4:14: handler 'echo' has registered options that are no valid JSON Schema"
     ]
@@ -55,7 +56,7 @@ def test_a_plugin_with_a_bad_schema_is_a_problem(load: Load, schema: dict[str, s
 def test_a_schema_cannot_make_the_router_fetch_another(load: Load, tmp_path: Path) -> None:
     (tmp_path / "schema.json").write_text("{}")
     document = load(ROUTE)
-    document.check_handlers({"echo": {"$ref": (tmp_path / "schema.json").as_uri()}})
+    check(document, {"echo": {"$ref": (tmp_path / "schema.json").as_uri()}})
     assert [problem.message for problem in document.problems] == [
         "handler 'echo' has registered options that are no valid JSON Schema"
     ]
@@ -74,7 +75,7 @@ def test_retention_may_be_as_long_as_the_window(lines: Lines) -> None:
 
 def test_no_handler_at_all_is_said_so(load: Load) -> None:
     document = load(ROUTE)
-    document.check_handlers({})
+    check(document, {})
     assert [problem.message for problem in document.problems] == [
         "route 'orders' names handler 'echo'; no handler is installed"
     ]

@@ -33,6 +33,7 @@ def _sections() -> Iterator[tuple[str, dict[str, Any]]]:
     for name in ("webhook", "inbox", "dedup", "delivery", "logging", "console"):
         yield f"`{name}`", schema["properties"][name]
     yield "`instances`", definitions["instance"]
+    yield "`plugins`", definitions["plugin"]
     yield "`routes`", route
     yield "`retry`", route["properties"]["retry"]
     yield "`tests`", route["properties"]["tests"]["items"]

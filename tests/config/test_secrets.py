@@ -12,6 +12,7 @@ import yaml
 
 from router.config import Document, read
 from router.errors import ConfigError
+from tests.config.offered import check
 
 Load = Callable[..., Document]
 
@@ -135,7 +136,7 @@ def test_no_problem_shows_what_a_reference_stands_for(
 ) -> None:
     (tmp_path / "key").write_text("planted secret 6 \n")
     document = load(_file_with(place, written), ENVIRON)
-    document.check_handlers({"ledger": {"properties": LEDGER}})
+    check(document, {"ledger": {"properties": LEDGER}})
     with pytest.raises(ConfigError) as raised:
         document.config()
     shown = "".join(traceback.format_exception(raised.value))
@@ -162,7 +163,7 @@ def test_an_option_is_never_shown(load: Load) -> None:
         "mode": {"enum": ["fast", "safe"]},
         "n": {"maximum": 5, "multipleOf": 2, "const": 4},
     }
-    document.check_handlers({"echo": {"properties": properties}})
+    check(document, {"echo": {"properties": properties}})
     messages = [problem.message for problem in document.problems]
     assert len(messages) == 6
     assert not [message for message in messages if "planted" in message or "77777" in message]

@@ -37,6 +37,7 @@ from router.config import (
 from router.events import Transport
 from router.retry import RetryPolicy
 from router.routing import Order, Route
+from tests.config.offered import check
 
 Load = Callable[..., Document]
 
@@ -69,10 +70,10 @@ ROUTE = Route(
 def test_the_example_gives_every_setting(load: Load, tmp_path: Path) -> None:
     (tmp_path / "my_plugins").mkdir()
     document = load(EXAMPLE, ENVIRON)
-    assert document.handler_names == {"autoreply", "apprise"}
+    assert document.handler_names | document.channel_names == {"autoreply", "apprise"}
     assert document.plugins_dir == tmp_path / "my_plugins"
 
-    document.check_handlers({"autoreply": None, "apprise": None})
+    check(document, {"autoreply": None, "apprise": None})
 
     assert document.config() == Config(
         path=tmp_path / "routes.yaml",
@@ -359,7 +360,7 @@ def test_an_option_that_looks_like_a_number_is_text_where_its_handler_takes_text
     document = load(text, {"A": "12345", "P": "5432"})
     schema = {"properties": {"account": {"type": "string"}, "port": {"type": "integer"}}}
 
-    document.check_handlers({"ledger": schema})
+    check(document, {"ledger": schema})
 
     assert document.config().routes[0].options == {"account": "12345", "port": 5432}
 
@@ -375,7 +376,8 @@ def test_handler_names_are_found_also_where_other_things_are_wrong(load: Load) -
     alerts: [{handler: apprise, every: x}, {}]
     """.replace("${H}", "'${H}'")
     document = load(text, {"H": "ledger"})
-    assert document.handler_names == {"echo", "ledger", "apprise"}
+    assert document.handler_names == {"echo", "ledger"}
+    assert document.channel_names == {"apprise"}
     assert load("routes: {handler: echo}").handler_names == frozenset()
 
 

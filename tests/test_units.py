@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.config import routes_schema
-from router.config.units import amount, seconds, size
+from router.units import amount, seconds, size
 
 
 @pytest.mark.parametrize(
