@@ -6,6 +6,7 @@ was expected, where to look.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -118,6 +119,11 @@ class GreenApiError(RouterError):
         self.status = status
         super().__init__(instance, method, found)
 
+    @property
+    def may_be_done(self) -> bool:
+        """Whether GREEN-API may have done what it was asked, in spite of this error."""
+        return False
+
     def __str__(self) -> str:
         advice = f"; {self.advice}" if self.advice else ""
         return f"instance {self.instance}: {self.method}: {self.found}{advice}"
@@ -133,11 +139,21 @@ class NoAnswer(GreenApiError):
         #: Whether GREEN-API may have got the request, and done what it was asked.
         self.was_sent = was_sent
 
+    @property
+    def may_be_done(self) -> bool:
+        """See `GreenApiError.may_be_done`."""
+        return self.was_sent
+
 
 class ServerError(GreenApiError):
     """Raised for 499 and 5xx: GREEN-API failed, or a proxy before it, or it does not do what it says."""
 
     may_pass = True
+
+    @property
+    def may_be_done(self) -> bool:
+        """See `GreenApiError.may_be_done`; 503 is said by what does not take requests now."""
+        return self.status != 503
 
 
 class BadAnswer(GreenApiError):
@@ -145,6 +161,11 @@ class BadAnswer(GreenApiError):
 
     may_pass = True
     advice = "look whether api_url leads to GREEN-API"
+
+    @property
+    def may_be_done(self) -> bool:
+        """See `GreenApiError.may_be_done`."""
+        return True
 
 
 class RateLimited(GreenApiError):
@@ -220,3 +241,38 @@ class GiveUp(Exception):
     def __init__(self, reason: str = "") -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class NoApi(GiveUp):
+    """Raised when a handler needs GREEN-API's methods, and ``routes.yaml`` has no token of the instance."""
+
+    def __init__(self, instance: int | None) -> None:
+        #: ``idInstance``; ``None``: the event names none.
+        self.instance = instance
+        if instance is None:
+            super().__init__("the event names no instance, so there is none whose methods could be called")
+        else:
+            super().__init__(
+                f"routes.yaml has no token of instance {instance}: expected it in instances, with its token"
+            )
+
+
+class SendInDoubt(GiveUp):
+    """Raised when a request was sent to GREEN-API and nobody knows whether it was done.
+
+    It is not sent again until a person has looked whether it arrived.
+    """
+
+    def __init__(self, delivery: int, key: str, method: str, found: str) -> None:
+        self.delivery = delivery
+        #: As the outbox has it: that of `Context.send_once`, or ``reply/N``.
+        self.key = key
+        self.method = method
+        #: What happened, in a few words.
+        self.found = found
+        named = f"{delivery} {shlex.quote(key)}"
+        super().__init__(
+            f"{method} of delivery {delivery}, key {key!r}, is in doubt: {found}; if it arrived, say "
+            f"'router outbox sent {named}', if not, 'router outbox again {named}'; "
+            f"then 'router dead retry {delivery}'"
+        )

@@ -25,7 +25,7 @@ from router.lifecycle import Lifecycle, tell_failed
 from router.loading import Loaded
 from router.presence import Presence
 from router.redaction import Redactor
-from router.replies import LoopGuard
+from router.replies import PingPong
 from router.routing import Table
 from router.validation import Validator
 
@@ -144,7 +144,8 @@ class Pipeline:
 
     def _dispatch(self, handlers: list[RouteHandler], http: ClientSession) -> Dispatcher:
         config = self._loaded.config
-        guard, apis, loop = LoopGuard(), _apis(config, self._green_api), asyncio.get_running_loop()
+        loop, apis = asyncio.get_running_loop(), _apis(config, self._green_api)
+        ping_pong = PingPong(loop.time)
 
         def target(handler: RouteHandler) -> Target:
             plugin = handler.registered.plugin
@@ -155,7 +156,12 @@ class Pipeline:
                 plugin=str(plugin),
                 options=handler.options,
                 services=Services(
-                    plugin=plugin.name, store=self._inbox.store, apis=apis, guard=guard, http=http, loop=loop
+                    plugin=plugin.name,
+                    store=self._inbox.store,
+                    apis=apis,
+                    ping_pong=ping_pong,
+                    http=http,
+                    loop=loop,
                 ),
             )
 

@@ -23,7 +23,7 @@ from router.errors import BadAnswer, NoAnswer
 from router.events import JsonObject
 from router.greenapi import methods
 from router.greenapi.answers import Answer
-from router.greenapi.exchange import Exchange, Upload
+from router.greenapi.exchange import Exchange, Upload, tracing
 from router.greenapi.notifications import NoReceipt, Notification, read
 from router.retry import RetryPolicy
 
@@ -50,7 +50,10 @@ class GreenApi:
         connector = aiohttp.TCPConnector(limit=0)
         agent = {"User-Agent": f"green-event-router/{version_of('green-event-router')}"}
         self._session = aiohttp.ClientSession(
-            connector=connector, headers=agent, cookie_jar=aiohttp.DummyCookieJar()
+            connector=connector,
+            headers=agent,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[tracing()],
         )
         return self
 
@@ -90,7 +93,7 @@ class InstanceApi:
         self.id = id
         self._exchange = exchange
 
-    async def call(self, method: str, **arguments: Any) -> Any:
+    async def call(self, /, method: str, **arguments: Any) -> Any:
         """Call a method by GREEN-API's names for it and its arguments; return the JSON it answers.
 
         Arguments that are ``None`` are left out.
@@ -144,7 +147,9 @@ class InstanceApi:
 
     # Sending. Each returns the idMessage of what was put into GREEN-API's queue of messages to send.
 
-    async def send_message(self, chat: str, message: str, *, quoted: str | None = None, **more: Any) -> str:
+    async def send_message(
+        self, /, chat: str, message: str, *, quoted: str | None = None, **more: Any
+    ) -> str:
         """Send a text; ``quoted`` is the idMessage it answers."""
         return await self._send("sendMessage", chatId=chat, message=message, quotedMessageId=quoted, **more)
 

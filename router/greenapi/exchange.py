@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import random
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ import orjson
 from router.errors import GreenApiError, NoAnswer, RateLimited
 from router.greenapi.answers import Answer, require_ok, value_of
 from router.greenapi.methods import Method
+from router.greenapi.sending import Sending, current_sending
 from router.greenapi.spacing import Spacing
 from router.redaction import Redactor
 from router.retry import RetryPolicy
@@ -83,11 +85,14 @@ class Exchange:
 
     async def value(self, how: Method, arguments: Mapping[str, Any] | Upload) -> Any:
         """Ask until there is an answer, as often as is allowed and does no harm; return the JSON it holds."""
-        attempt = 1
+        attempt, sending = 1, current_sending.get() or Sending()
+        sending.may_be_done = False
         while True:
             try:
                 return self.value_of(how, await self.ask(how, arguments))
             except GreenApiError as exc:
+                if not exc.may_be_done:
+                    sending.may_be_done = False
                 wait = self._repeats.next(attempt, random) if _may_repeat(how, exc) else None
                 if wait is None:
                     raise
@@ -126,6 +131,7 @@ class Exchange:
                 timeout=aiohttp.ClientTimeout(total=seconds, connect=_CONNECT),
                 allow_redirects=False,  # nobody else is to get the token
                 middlewares=(_send_once,),
+                trace_request_ctx=current_sending.get(),
                 **_content(how, arguments),
             ) as response:
                 body = await _read(response.content)
@@ -208,6 +214,20 @@ def _reason(exc: OSError) -> str:
     if isinstance(exc, ssl.SSLError):
         return f"no TLS: {exc.reason}"
     return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc.strerror or exc)
+
+
+def tracing() -> aiohttp.TraceConfig:
+    """Return what tells a request's `Sending` that there is a connection: from then on it may be sent."""
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(_connected)
+    trace.on_connection_reuseconn.append(_connected)
+    return trace
+
+
+async def _connected(_session: aiohttp.ClientSession, request: SimpleNamespace, _facts: object) -> None:
+    sending: Sending | None = request.trace_request_ctx
+    if sending is not None:
+        sending.may_be_done = True
 
 
 async def _send_once(
