@@ -58,7 +58,7 @@ class Target:
     plugin: str
     #: As the handler gets them.
     options: Any
-    services: Services
+    services: Services | None = None
 
 
 class Dispatcher:

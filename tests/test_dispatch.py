@@ -48,7 +48,8 @@ def route(name: str = "orders", **settings: Any) -> Route:
 
 def target(handler: Callable[[Event, Context], Any], of: Route | None = None) -> Target:
     is_async = asyncio.iscoroutinefunction(handler)
-    return Target(route=of or route(), handler=handler, is_async=is_async, plugin="test 1.0")
+    of = of or route()
+    return Target(route=of, handler=handler, is_async=is_async, plugin="test 1.0", options=of.options)
 
 
 class Running:

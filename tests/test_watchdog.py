@@ -69,7 +69,7 @@ def told() -> Iterator[Told]:
 def target(handler: Callable[..., Any], name: str = "orders", handler_name: str = "h") -> Target:
     is_async = asyncio.iscoroutinefunction(handler)
     of = route(name, handler=handler_name, concurrency=64, timeout=PATIENCE)
-    return Target(route=of, handler=handler, is_async=is_async, plugin="test 1.0")
+    return Target(route=of, handler=handler, is_async=is_async, plugin="test 1.0", options={})
 
 
 class Running:
