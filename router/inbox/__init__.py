@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from router.events import DeliveryStatus, Event, EventStatus, Problem, Transport
+from router.inbox.store import Store, StoreItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,10 @@ Outcome = Done | Retry | Dead
 
 class Inbox(Protocol):
     """The store of one running router. All methods belong to the event loop that called `open`."""
+
+    @property
+    def store(self) -> Store:
+        """What handlers keep, from `open` to `close`."""
 
     async def open(self) -> None:
         """Open or create the store; what an earlier run left unfinished can be claimed.
@@ -348,3 +353,15 @@ class Ledger(Protocol):
             For each the id of the event that has its key, whatever the dedup window says: it was not
             stored then, nor counted. ``None``: it was stored.
         """
+
+    def store_items(self, scope_prefix: str = "", limit: int = 50) -> list[StoreItem]:
+        """List what handlers keep in scopes that begin so, by scope and key."""
+
+    def store_items_of(self, scope: str, limit: int = 50) -> list[StoreItem]:
+        """List what handlers keep in one scope, by key."""
+
+    def store_set(self, scope: str, key: str, value: bytes, *, ttl: float | None = None) -> None:
+        """Keep a value in place of any that was there; see `Store`."""
+
+    def store_delete(self, scope: str, key: str) -> bool:
+        """Forget a value; return whether it was there."""

@@ -3,6 +3,7 @@
 GREEN-API's own queue is what lasts: it is answered when the handlers are done, and a notification
 whose handler failed waits until GREEN-API sends it again. What is finished is forgotten but for its
 dedup key, dead letters are kept up to a bound, and when too much is unfinished nothing more is taken in.
+What handlers keep is in `MemoryStore`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from router.inbox import (
 )
 from router.inbox.awaited import Awaited
 from router.inbox.lanes import Lanes
+from router.inbox.memory_store import MemoryStore
+from router.inbox.store import StoreItem, outbox_scope
 from router.jsontext import same_content
 from router.normalize import content_hash
 
@@ -99,6 +102,7 @@ class MemoryInbox:
         self._dedup_window = timedelta(seconds=dedup_window)
         self._deliver_changed = deliver_changed
         self._max_unfinished = max_unfinished
+        self.store = MemoryStore()
         self._lanes = Lanes(routes, concurrency=concurrency, load=self._load, discover=self._discover)
         self._awaited = Awaited(keeps_failed=False)
         self._ids = itertools.count(1)
@@ -251,6 +255,7 @@ class MemoryInbox:
             oldest, _ = self._finished.popitem(last=False)
             for delivery in self._events.pop(oldest).deliveries:
                 del self._deliveries[delivery.claim.id]
+                self.store.forget_scope(outbox_scope(delivery.claim.id))
 
     # What Lanes asks for; answered as a store would, a little later
 
@@ -359,6 +364,22 @@ class MemoryInbox:
     def add(self, entries: Sequence[Entry]) -> list[str | None]:
         """See `Ledger.add`."""
         return [self._add_new(entry) for entry in entries]
+
+    def store_items(self, scope_prefix: str = "", limit: int = 50) -> list[StoreItem]:
+        """See `Ledger.store_items`."""
+        return self.store.items(scope_prefix, limit)
+
+    def store_items_of(self, scope: str, limit: int = 50) -> list[StoreItem]:
+        """See `Ledger.store_items_of`."""
+        return self.store.items_of(scope, limit)
+
+    def store_set(self, scope: str, key: str, value: bytes, *, ttl: float | None = None) -> None:
+        """See `Ledger.store_set`."""
+        self.store.keep(scope, key, value, ttl=ttl)
+
+    def store_delete(self, scope: str, key: str) -> bool:
+        """See `Ledger.store_delete`."""
+        return self.store.forget(scope, key)
 
     def _add_new(self, entry: Entry) -> str | None:
         if seen := self._keys.get(entry.key):

@@ -37,6 +37,7 @@ from router.inbox.sqlite_requests import (
 )
 from router.inbox.sqlite_retention import Retention
 from router.inbox.sqlite_settle import Settle
+from router.inbox.sqlite_store import SqliteStore, StoreRequest
 from router.inbox.sqlite_writer import Request, Writer
 
 #: Requests that are handed over without waiting for more.
@@ -71,10 +72,12 @@ class SqliteInbox:
         self._routes = frozenset(routes)
         self._dedup = Dedup(timedelta(seconds=dedup_window), deliver_changed)
         self._retention = retention
+        self.store = SqliteStore(self._ask_store)
         self._lanes = Lanes(routes, concurrency=concurrency, load=self._load, discover=self._discover)
         self._awaited = Awaited(keeps_failed=True)
         self._backlog = Backlog(self._recount)
         self._problem: str | None = None
+        self._is_open = False
         #: What the writer is not asked for yet, since it is busy or this turn of the loop goes on.
         self._requests: list[Request] = []
         self._is_asking = False
@@ -106,6 +109,7 @@ class SqliteInbox:
             loop=self._loop,
         )
         self._writer.start()
+        self._is_open = True
         self._backlog.watch()
         self._lanes.start()
 
@@ -113,6 +117,7 @@ class SqliteInbox:
         """See `Inbox.close`."""
         if self._writer is None or self._lock is None:
             return
+        self._is_open = False
         self.stop_claims()
         self._backlog.stop()
         self._hand_over()
@@ -194,6 +199,12 @@ class SqliteInbox:
 
     def _discover(self, route: str, cursor: int) -> None:
         self._ask(Discover(route, cursor, self._lanes))
+
+    def _ask_store(self, request: StoreRequest) -> None:
+        """Ask for what a handler keeps; whoever outlives the inbox is told so instead of waiting."""
+        if not self._is_open:
+            raise InboxUnavailable(f"inbox {self._path} is closed: the router stops")
+        self._ask(request)
 
     # Asking the writer: one batch at a time
 

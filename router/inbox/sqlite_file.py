@@ -19,8 +19,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 #: How long a statement waits for the other process that writes at the moment, in seconds.
 _BUSY_TIMEOUT = 5.0
-#: Statements that stay prepared: three of up to `MOST_ROWS` rows, and the others.
-_PREPARED = 3 * MOST_ROWS + 32
+#: Statements that stay prepared: six of up to `MOST_ROWS` rows, and the others.
+_PREPARED = 6 * MOST_ROWS + 32
 
 
 def to_micros(moment: datetime) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from router.inbox import (
 from router.inbox.sqlite_file import from_micros, open_existing, to_micros, unavailable
 from router.inbox.sqlite_many import execute_many
 from router.inbox.sqlite_put import INSERT_EVENTS, event_row, key_hash
+from router.inbox.sqlite_store import made, write
+from router.inbox.store import StoreItem
 
 _TOO_LARGE = 2**63
 #: Bytes of a command line that are no UTF-8 come as these.
@@ -63,6 +66,11 @@ UPDATE events SET status = 'accepted', problems = NULL, type = ?, instance = ?, 
 WHERE seq = ?"""
 _FIND_UNFINISHED = "SELECT route FROM deliveries WHERE event = ? AND status IN ('pending', 'running')"
 _ADD_DELIVERY = "INSERT INTO deliveries (event, route, lane) VALUES (?, ?, ?)"
+_VALUES = """
+SELECT scope, key, value, expires_at FROM store
+WHERE scope >= ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY scope, key"""
+_DELETE_VALUE = "DELETE FROM store WHERE scope = ? AND key = ?"
+_VALUE = "SELECT 1 FROM store WHERE scope = ? AND key = ? AND (expires_at IS NULL OR expires_at > ?)"
 
 
 class SqliteLedger:
@@ -157,6 +165,35 @@ class SqliteLedger:
         """See `Ledger.add`."""
         with unavailable(self._path), self._transaction():
             return [self._add_new(entry) for entry in entries]
+
+    def store_items(self, scope_prefix: str = "", limit: int = 50) -> list[StoreItem]:
+        """See `Ledger.store_items`."""
+        return self._values(scope_prefix, lambda scope: scope.startswith(scope_prefix), limit)
+
+    def store_items_of(self, scope: str, limit: int = 50) -> list[StoreItem]:
+        """See `Ledger.store_items_of`."""
+        return self._values(scope, scope.__eq__, limit)
+
+    def store_set(self, scope: str, key: str, value: bytes, *, ttl: float | None = None) -> None:
+        """See `Ledger.store_set`."""
+        with unavailable(self._path):
+            write(self._db, {(scope, key): made(value, ttl)})
+
+    def store_delete(self, scope: str, key: str) -> bool:
+        """See `Ledger.store_delete`."""
+        bound = (_bound(scope), _bound(key))
+        now = to_micros(datetime.now(UTC))
+        with unavailable(self._path), self._transaction():
+            found = self._db.execute(_VALUE, (*bound, now)).fetchone()
+            self._db.execute(_DELETE_VALUE, bound)
+            return found is not None
+
+    def _values(self, first_scope: str, is_meant: Callable[[str], bool], limit: int) -> list[StoreItem]:
+        """Read the values of all scopes from the first one on, for as long as they are meant."""
+        now = to_micros(datetime.now(UTC))
+        with unavailable(self._path), closing(self._db.execute(_VALUES, (_bound(first_scope), now))) as rows:
+            meant = takewhile(lambda row: is_meant(row["scope"]), rows)
+            return [_store_item(row) for row in islice(meant, limit)]
 
     def _rows(self, statement: str, values: Sequence[object], key: str, limit: int) -> Iterator[sqlite3.Row]:
         """Yield the rows of a statement page by page, each page those whose ``key`` is after the last one.
@@ -327,6 +364,12 @@ def _delivery(row: sqlite3.Row, history: Sequence[Attempt]) -> DeliveryRecord:
         settled_at=_moment(row["settled_at"]),
         error=row["error"],
         history=tuple(history),
+    )
+
+
+def _store_item(row: sqlite3.Row) -> StoreItem:
+    return StoreItem(
+        scope=row["scope"], key=row["key"], value=row["value"], expires_at=_moment(row["expires_at"])
     )
 
 

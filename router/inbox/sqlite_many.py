@@ -7,9 +7,10 @@ batch written row by row would spend more time waiting for that than writing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain
+from typing import Any
 
 #: Rows in one statement at most; each number of rows makes a statement of its own, which stays prepared.
 MOST_ROWS = 32
@@ -24,12 +25,18 @@ def execute_many(db: sqlite3.Connection, statement: str, rows: Sequence[Row]) ->
         statement: With the word ``ROWS`` for ``(?, …), (?, …)``.
         rows: All of the same length.
     """
-    changed = 0
+    return sum(db.execute(*part).rowcount for part in _parts(statement, rows))
+
+
+def query_many(db: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> list[Any]:
+    """Run a query with ``rows`` as `execute_many` does; return what it finds for any of them."""
+    return [found for part in _parts(statement, rows) for found in db.execute(*part)]
+
+
+def _parts(statement: str, rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
     for begin in range(0, len(rows), MOST_ROWS):
         some = rows[begin : begin + MOST_ROWS]
-        values = tuple(chain.from_iterable(some))
-        changed += db.execute(_with_rows(statement, len(some), len(some[0])), values).rowcount
-    return changed
+        yield _with_rows(statement, len(some), len(some[0])), tuple(chain.from_iterable(some))
 
 
 @cache

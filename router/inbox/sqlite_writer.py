@@ -19,6 +19,7 @@ from router.inbox.sqlite_recovery import end_cleanly
 from router.inbox.sqlite_requests import Probe, Step
 from router.inbox.sqlite_retention import Retention
 from router.inbox.sqlite_settle import Settle, settle
+from router.inbox.sqlite_store import StoreRequest, keep
 
 #: How often the file is asked whether an operator's command changed it, in seconds.
 _LOOK_EVERY = 0.5
@@ -26,7 +27,7 @@ _LOOK_EVERY = 0.5
 _RETRY_AFTER = 1.0
 
 #: What the writer is asked for.
-Request = Put | Settle | Step
+Request = Put | Settle | StoreRequest | Step
 
 _log = structlog.get_logger("router.inbox")
 
@@ -54,7 +55,7 @@ class Writer:
         db: The connection; the writer closes it.
         owner: Whom it tells.
         changed: Makes the step that is to be done when another process has written to the file.
-        retention: Removes old events between two batches.
+        retention: Removes what is old between two batches.
         loop: Where the owner is told.
     """
 
@@ -125,8 +126,9 @@ class Writer:
             asked = self._batches.get(timeout=wait)
             self._closing = asked is None
             batch += asked or []
-        if not batch and self._failed:
-            # Whoever sends notifications only to a router that is ready would wait for one for ever.
+        if self._failed:
+            # Whoever sends notifications only to a router that is ready would wait for one for ever; and
+            # what only reads would seem to show that the file can be written.
             batch.append(Probe())
         if self._changed_by_others():
             batch.append(self._changed())
@@ -166,16 +168,21 @@ class Writer:
         self._db.execute("BEGIN IMMEDIATE")
         puts: list[Put] = []
         settles: list[Settle] = []
+        keeps: list[StoreRequest] = []
         for request in batch:
             match request:
                 case Put():
                     puts.append(request)
                 case Settle():
                     settles.append(request)
+                case StoreRequest():
+                    keeps.append(request)
                 case _:  # sees what was asked before it, and nothing that was asked after it
                     self._store_and_settle(puts, settles)
                     request.run(self._db)
         self._store_and_settle(puts, settles)
+        if keeps:  # what handlers keep is seen by nothing else here
+            keep(self._db, keeps)
         self._db.execute("COMMIT")
         self._failed = False
         self._tell(self._owner.committed, batch)
