@@ -4,18 +4,19 @@ import asyncio
 
 from router.context import Context, Delivery, current_delivery
 from tests.conftest import Log
+from tests.inbox.build import event
 
 DELIVERY = Delivery(7, "0190-1", "orders", "autoreply", 2)
 
 
 def test_a_handler_gets_its_delivery_and_the_options_of_its_route() -> None:
-    context = Context(DELIVERY, {"reply": "Hello"})
+    context = Context(event(1), DELIVERY, {"reply": "Hello"})
     assert (context.delivery, context.options) == (DELIVERY, {"reply": "Hello"})
 
 
 def test_lines_of_its_logger_name_the_delivery(log: Log) -> None:
     current_delivery.set(DELIVERY)
-    Context(DELIVERY, {}).logger.info("order.taken", number=5)
+    Context(event(1), DELIVERY, {}).logger.info("order.taken", number=5)
     current_delivery.set(None)
     (record,) = log.records
     del record["timestamp"]
@@ -36,7 +37,7 @@ async def test_deliveries_that_run_at_once_do_not_borrow_each_others_names(log: 
     async def handle(delivery: Delivery) -> None:
         current_delivery.set(delivery)
         await both_are_in.wait()
-        Context(delivery, {}).logger.info("handled")
+        Context(event(1), delivery, {}).logger.info("handled")
 
     await asyncio.gather(
         asyncio.create_task(handle(DELIVERY)),

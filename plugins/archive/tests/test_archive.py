@@ -26,7 +26,8 @@ def event(*, received_at: datetime = datetime(2026, 11, 24, 23, 30, tzinfo=UTC),
 
 
 def context(**options: Any) -> Context:
-    return Context(Delivery(id=1, event="e1", route="messages", handler="archive", attempt=1), options)
+    delivery = Delivery(id=1, event="e1", route="messages", handler="archive", attempt=1)
+    return Context(event(), delivery, options)
 
 
 def test_an_event_becomes_one_line_of_its_day(tmp_path: Path) -> None:
