@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from time import monotonic
 from typing import Any
 
 import structlog
+
+from router import clock
 
 _log = structlog.get_logger("router.alerts")
 
@@ -62,8 +63,8 @@ class Alerts:
     def __init__(
         self,
         every: float,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        timer: Callable[[], float] = monotonic,
+        clock: Callable[[], datetime] = clock.now,
+        timer: Callable[[], float] = clock.seconds,
     ) -> None:
         self._every = every
         self._clock = clock

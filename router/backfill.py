@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
+from router import clock
 from router.config import Instance
 from router.events import Event, EventStatus, JsonObject, Problem
 from router.greenapi.journal import notification
@@ -107,7 +108,7 @@ class Backfill:
         return done
 
     def _came(self, instance: Instance, minutes: int) -> Iterable[tuple[str | None, str | None]]:
-        since = datetime.now(UTC) - timedelta(minutes=minutes) - _CLOCKS
+        since = clock.now() - timedelta(minutes=minutes) - _CLOCKS
         where = EventFilter(type=_TYPE, instance=instance.id, since=since)
         for record in self._ledger.each_event(where):
             data = parse(record.body)
@@ -128,7 +129,7 @@ def _event(instance: Instance, data: JsonObject) -> Event:
     return normalize(
         data,
         id=new_id(),
-        received_at=datetime.now(UTC),
+        received_at=clock.now(),
         transport=instance.transport,
         instance=instance.id,
     )

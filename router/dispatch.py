@@ -12,11 +12,10 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from math import inf
 from random import random
-from time import perf_counter
 from typing import Any
 
 import structlog
@@ -29,6 +28,7 @@ from anyio import (
 )
 from anyio.abc import TaskStatus
 
+from router import clock
 from router.context import BlockingContext, Context, Delivery, Services, current_delivery
 from router.errors import GiveUp, RetryLater
 from router.events import Event
@@ -178,7 +178,7 @@ class Dispatcher:
         self, claim: Claim, target: Target, limit: Limit[Claim], call: Callable[[], Awaitable[Any]]
     ) -> tuple[Attempt, float | None]:
         """Call the handler once; return what came of it and, if the handler said so, when to try again."""
-        started_at, started = datetime.now(UTC), perf_counter()
+        started_at, started = clock.now(), clock.seconds()
         outcome, error, trace, after = AttemptOutcome.DONE, None, None, None
         limit.set(target.route.timeout, claim)
         try:
@@ -202,7 +202,7 @@ class Dispatcher:
         attempt = Attempt(
             number=claim.attempt,
             started_at=started_at,
-            duration=perf_counter() - started,
+            duration=clock.seconds() - started,
             outcome=outcome,
             error=error and self._redact(error),
             traceback=trace and self._redact(trace),
@@ -259,7 +259,7 @@ class Dispatcher:
             delivery=claim.id,
             outcome=attempt.outcome.value,
             error=attempt.error,
-            next_attempt_at=(datetime.now(UTC) + timedelta(seconds=delay)).isoformat(timespec="milliseconds"),
+            next_attempt_at=(clock.now() + timedelta(seconds=delay)).isoformat(timespec="milliseconds"),
             exception=attempt.traceback,
             **_facts(claim),
         )
@@ -282,7 +282,7 @@ def _refusal(claim: Claim, route: Route) -> str | None:
     if claim.round_attempt > route.retry.attempts:
         return f"{claim.round_attempt - 1} attempts failed, the last one with the process that ran it"
     max_age = route.max_age
-    if max_age is not None and datetime.now(UTC) - claim.event.received_at > timedelta(seconds=max_age):
+    if max_age is not None and clock.now() - claim.event.received_at > timedelta(seconds=max_age):
         return f"not handled: older than max_age ({max_age:g} s)"
     return None
 

@@ -10,7 +10,6 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from hashlib import blake2b
 from random import getrandbits
 from typing import Any, NoReturn
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 import structlog
 from anyio import move_on_after
 
+from router import clock
 from router.alerts import AlertKind, Alerts
 from router.errors import InboxUnavailable, NotHandled
 from router.events import Event, EventStatus, Problem, Receipt, ReceiptStatus, Transport
@@ -86,7 +86,7 @@ class Intake:
         event = normalize(
             data if isinstance(data, dict) else {},
             id=new_id(),
-            received_at=datetime.now(UTC),
+            received_at=clock.now(),
             transport=transport,
             instance=instance,
         )

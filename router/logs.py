@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping
-from datetime import UTC, datetime
+from datetime import datetime
 from textwrap import indent
 from threading import RLock, get_ident
 from typing import Any, BinaryIO
@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import orjson
 import structlog
 
+from router import clock
 from router.config import LoggingSettings
 from router.context import current_delivery
 from router.jsontext import dump, harmless
@@ -143,7 +144,7 @@ class _Renderer:
 
     def line(self, level: str, event: Any, fields: _Fields) -> bytes:
         """Return the finished line."""
-        timestamp = datetime.now(UTC)
+        timestamp = clock.now()
         record: _Fields = {"timestamp": timestamp, "level": level, "event": event}
         delivery = current_delivery.get()
         if delivery is not None:

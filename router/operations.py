@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
+from router import clock
 from router.config import Config
 from router.errors import InboxUnavailable, WrongState
 from router.events import DeliveryStatus, JsonObject, Problem
@@ -54,7 +54,7 @@ def named(
 
 def dead(where: DeliveryFilter) -> DeliveryFilter:
     """Return the filter for those that are dead by now: what dies later is left alone."""
-    return replace(where, status=DeliveryStatus.DEAD, before=where.before or datetime.now(UTC))
+    return replace(where, status=DeliveryStatus.DEAD, before=where.before or clock.now())
 
 
 def retry(ledger: Ledger, dead: Iterable[DeliveryRecord], pace: Pace) -> Iterator[list[DeliveryRecord]]:

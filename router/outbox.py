@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -19,6 +18,7 @@ import orjson
 import structlog
 from anyio import move_on_after
 
+from router import clock
 from router.errors import BadAnswer, GreenApiError, InboxUnavailable, SendInDoubt
 from router.events import JsonObject
 from router.greenapi.sending import Sending, current_sending
@@ -219,7 +219,7 @@ def _record(send: Send, api: Api, **more: Any) -> bytes:
             "method": send.method,
             "instance": api.id,
             "chat": send.arguments.get("chatId"),
-            "at": datetime.now(UTC),
+            "at": clock.now(),
             **more,
         }
     )

@@ -6,11 +6,11 @@ An account that stands still looks like an account to which nobody writes, unles
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from time import monotonic
 
 import structlog
 from anyio import CancelScope, sleep
 
+from router import clock
 from router.alerts import AlertKind, Alerts
 from router.errors import InstanceNotReady
 from router.events import Event
@@ -39,7 +39,7 @@ class Presence:
         quiet_after: Mapping[int, float],
         alerts: Alerts,
         *,
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float] = clock.seconds,
     ) -> None:
         self._instances = frozenset(instances)
         self._quiet_after = quiet_after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ ROOMS = {
         "schemas",
         "units",
     ],
-    "words": ["errors", "events"],
+    "words": ["clock", "errors", "events"],
 }
 #: Imports within a room, each with its reason.
 WITHIN = {
@@ -153,6 +154,29 @@ def test_a_library_is_known_in_one_place(library: str, allowed: set[str]) -> Non
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == library)
     }
     assert users == allowed
+
+
+#: Those who ask the system what time it is, each with its reason.
+ASKS_THE_SYSTEM = {
+    "clock": "everybody else asks it",
+    "greenapi.simulator": "has a clock of its own, which runs faster",
+    "inbox.sqlite_writer": "measures the disk",
+    "intake": "ids sort by the time they were made",
+    "pace": "an operator's command runs beside a router",
+    "watchdog": "measures the machine",
+}
+
+
+def test_nothing_else_asks_the_system_what_time_it_is() -> None:
+    asking = {
+        name
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) in {"datetime.now", "datetime.utcnow"})
+        or (isinstance(node, ast.Import) and any(alias.name == "time" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and node.module == "time")
+    }
+    assert {re.sub(r"^(greenapi\.simulator).*", r"\1", name) for name in asking} == set(ASKS_THE_SYSTEM)
 
 
 def test_nothing_but_the_wiring_and_the_doors_reads_the_environment() -> None:

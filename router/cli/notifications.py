@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-from router import samples
+from router import clock, samples
 from router.errors import NotFound, RouterError
 from router.events import Event, Problem, Transport
 from router.jsontext import parse
@@ -47,4 +46,4 @@ def event_of(body: bytes) -> Event:
     data = parse(body)
     if isinstance(data, Problem):
         raise UnreadableNotification(f"no notification: {data.message}")
-    return normalize(data, id="0", received_at=datetime.now(UTC), transport=Transport.WEBHOOK)
+    return normalize(data, id="0", received_at=clock.now(), transport=Transport.WEBHOOK)

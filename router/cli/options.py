@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from router import clock
 from router.units import seconds
 
 
@@ -27,7 +28,7 @@ def _config(context: typer.Context, value: Path) -> Path:
 def _moment(text: str) -> datetime:
     """Return the time that is meant: an age counts back from now, a time without a zone is UTC."""
     try:
-        return datetime.now(UTC) - timedelta(seconds=seconds(text))
+        return clock.now() - timedelta(seconds=seconds(text))
     except (ValueError, OverflowError):
         pass
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
+
+from router import clock
 
 
 class Spacing:
@@ -14,7 +15,7 @@ class Spacing:
         clock: Tells seconds.
     """
 
-    def __init__(self, per_second: float, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, per_second: float, clock: Callable[[], float] = clock.seconds) -> None:
         self._gap = 1 / per_second
         self._clock = clock
         self._free_at = 0.0

@@ -14,8 +14,9 @@ import sys
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from router import clock
 from router.errors import InboxUnavailable, NotFound
 from router.events import DeliveryStatus, EventStatus
 from router.inbox import (
@@ -175,7 +176,7 @@ class MemoryInbox:
             case Dead():
                 delivery.status, delivery.error = DeliveryStatus.DEAD, outcome.reason
         delivery.due_at = delivery.due = None
-        delivery.settled_at = datetime.now(UTC)
+        delivery.settled_at = clock.now()
         self._lanes.finished(claim)
         self._forget_finished(claim.event.id)
 
@@ -242,7 +243,7 @@ class MemoryInbox:
             delivery.due_at = delivery.due = None
             self._lanes.finished(claim)
             return
-        delivery.due_at = datetime.now(UTC) + timedelta(seconds=outcome.delay)
+        delivery.due_at = clock.now() + timedelta(seconds=outcome.delay)
         delivery.due = asyncio.get_running_loop().time() + outcome.delay
         self._lanes.retry(delivery.claim, delivery.due)
 
@@ -345,7 +346,7 @@ class MemoryInbox:
             changed.append(delivery_id)
             delivery.status = new
             pending = new is DeliveryStatus.PENDING
-            delivery.settled_at = None if pending else datetime.now(UTC)
+            delivery.settled_at = None if pending else clock.now()
             delivery.claim = replace(
                 delivery.claim, attempt=delivery.attempts + 1, round_attempt=1, blocked=0.0
             )

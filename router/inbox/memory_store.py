@@ -10,10 +10,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from sys import getsizeof
 
+from router import clock
 from router.errors import InboxUnavailable
 from router.inbox.store import StoreItem, expiry
 
@@ -101,7 +102,7 @@ class MemoryStore:
             del self._scopes[scope]
         self._bytes -= value.size
         self._count -= 1
-        return not value.is_over(datetime.now(UTC))
+        return not value.is_over(clock.now())
 
     def forget_scope(self, scope: str) -> None:
         """Forget all values of a scope."""
@@ -118,14 +119,14 @@ class MemoryStore:
         return list(islice(self._items(scope), limit))
 
     def _items(self, scope: str) -> Iterator[StoreItem]:
-        now = datetime.now(UTC)
+        now = clock.now()
         for key, value in sorted(self._scopes.get(scope, {}).items(), key=lambda item: item[0]):
             if not value.is_over(now):
                 yield StoreItem(scope=scope, key=key, value=value.content, expires_at=value.expires_at)
 
     def _get(self, scope: str, key: str) -> bytes | None:
         value = self._scopes.get(scope, {}).get(key)
-        return None if value is None or value.is_over(datetime.now(UTC)) else value.content
+        return None if value is None or value.is_over(clock.now()) else value.content
 
     def _remember(self, expires_at: datetime, scope: str, key: str) -> None:
         heapq.heappush(self._times, (expires_at, scope, key))
@@ -138,7 +139,7 @@ class MemoryStore:
             )
 
     def _forget_what_is_over(self) -> None:
-        now = datetime.now(UTC)
+        now = clock.now()
         while self._times and self._times[0][0] <= now:
             _, scope, key = heapq.heappop(self._times)
             value = self._scopes.get(scope, {}).get(key)

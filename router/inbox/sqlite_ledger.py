@@ -10,13 +10,14 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from router import clock
 from router.errors import NotFound
 from router.events import DeliveryStatus, Event, EventStatus, Problem, Transport
 from router.inbox import (
@@ -153,7 +154,7 @@ class SqliteLedger:
 
     def discard(self, delivery_ids: Sequence[int]) -> list[int]:
         """See `Ledger.discard`."""
-        now = to_micros(datetime.now(UTC))
+        now = to_micros(clock.now())
         return self._change(_DISCARD, [(now, delivery_id) for delivery_id in delivery_ids])
 
     def replay(self, replays: Sequence[Replay], *, dry_run: bool = False) -> list[Replayed]:
@@ -182,7 +183,7 @@ class SqliteLedger:
     def store_delete(self, scope: str, key: str) -> bool:
         """See `Ledger.store_delete`."""
         bound = (_bound(scope), _bound(key))
-        now = to_micros(datetime.now(UTC))
+        now = to_micros(clock.now())
         with unavailable(self._path), self._transaction():
             found = self._db.execute(_VALUE, (*bound, now)).fetchone()
             self._db.execute(_DELETE_VALUE, bound)
@@ -190,7 +191,7 @@ class SqliteLedger:
 
     def _values(self, first_scope: str, is_meant: Callable[[str], bool], limit: int) -> list[StoreItem]:
         """Read the values of all scopes from the first one on, for as long as they are meant."""
-        now = to_micros(datetime.now(UTC))
+        now = to_micros(clock.now())
         with unavailable(self._path), closing(self._db.execute(_VALUES, (_bound(first_scope), now))) as rows:
             meant = takewhile(lambda row: is_meant(row["scope"]), rows)
             return [_store_item(row) for row in islice(meant, limit)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from router import clock
 from router.errors import InboxUnavailable
 from router.events import Event, Transport
 from router.inbox import Claim
@@ -65,7 +65,7 @@ class Start:
     def __init__(self, claim: Claim, answer: asyncio.Future[None] | None = None) -> None:
         self._claim = claim
         self._answer = answer
-        self._since = to_micros(datetime.now(UTC))
+        self._since = to_micros(clock.now())
 
     def run(self, db: sqlite3.Connection) -> None:
         db.execute(_START, (self._since, self._claim.id))
@@ -239,7 +239,7 @@ class Probe:
 
 def _remaining(due_at: int, delay: float | None) -> float:
     """Return the seconds until ``due_at``: never more than it was from the start, whatever the clock says."""
-    remaining = (from_micros(due_at) - datetime.now(UTC)).total_seconds()
+    remaining = (from_micros(due_at) - clock.now()).total_seconds()
     return remaining if delay is None else min(remaining, delay)
 
 

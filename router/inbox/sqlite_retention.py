@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from router import clock
 from router.inbox.sqlite_file import to_micros
 
 #: Events that are looked at in one step, and values that are removed.
@@ -52,7 +53,7 @@ class Retention:
         self.pause = _SOON if any(there_is_more) else _LATER
 
     def _look_at_events(self, db: sqlite3.Connection) -> bool:
-        oldest_kept = to_micros(datetime.now(UTC) - self._kept)
+        oldest_kept = to_micros(clock.now() - self._kept)
         page = db.execute(_PAGE, (self._cursor, _STEP)).fetchall()
         old = [seq for seq, received_at in page if received_at < oldest_kept]
         if old:
@@ -72,5 +73,5 @@ def _remove(db: sqlite3.Connection, old: list[int]) -> None:
 
 
 def _remove_expired(db: sqlite3.Connection) -> bool:
-    now = to_micros(datetime.now(UTC))
+    now = to_micros(clock.now())
     return db.execute(_DELETE_EXPIRED, (now, _VALUES)).rowcount == _VALUES

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
+from router import clock
 from router.errors import InboxUnavailable
 from router.inbox import Attempt, Claim, Dead, Done, Outcome, Retry
 from router.inbox.sqlite_file import to_micros
@@ -37,7 +37,7 @@ class Settle:
     def __init__(self, claim: Claim, outcome: Outcome) -> None:
         self.claim = claim
         self.outcome = outcome
-        self.at = to_micros(datetime.now(UTC))
+        self.at = to_micros(clock.now())
 
     def done(self) -> None:
         """Nobody waits for it."""

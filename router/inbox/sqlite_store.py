@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
+from router import clock
 from router.errors import InboxUnavailable
 from router.inbox.sqlite_file import to_micros
 from router.inbox.sqlite_many import execute_many, query_many
@@ -123,7 +123,7 @@ class Add(Set):
 
 def keep(db: sqlite3.Connection, requests: Sequence[StoreRequest]) -> None:
     """Do what is asked for, in order: in the writer, inside a transaction that others share."""
-    now = to_micros(datetime.now(UTC))
+    now = to_micros(clock.now())
     before = _read(db, list({request.key for request in requests}), now)
     after: dict[Key, Value | None] = {**before}
     for request in requests:

@@ -7,8 +7,10 @@ A scope belongs to one owner, such as ``once/ROUTE``, ``state/PLUGIN/INSTANCE/CH
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
+
+from router import clock
 
 #: Seconds that a value may be kept for at most, unless it is kept for ever: 100 years.
 _LONGEST = 100 * 365.25 * 86400
@@ -66,4 +68,4 @@ def expiry(ttl: float | None) -> datetime | None:
         return None
     if not 0 < ttl <= _LONGEST:
         raise ValueError(f"ttl is {ttl}: expected seconds above 0 and up to 100 years, or None for ever")
-    return datetime.now(UTC) + timedelta(seconds=ttl)
+    return clock.now() + timedelta(seconds=ttl)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from random import random as any_random
-from time import monotonic
 from typing import Protocol
 
 import structlog
 from anyio import TASK_STATUS_IGNORED, CancelScope, Event, create_task_group, move_on_after, sleep
 from anyio.abc import TaskStatus
 
+from router import clock
 from router.errors import (
     BadAnswer,
     GreenApiError,
@@ -121,7 +121,7 @@ class Poller:
         observer: Observer,
         *,
         random: Callable[[], float] = any_random,
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float] = clock.seconds,
     ) -> None:
         self._api = api
         self._receive_timeout = receive_timeout

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
+
+from router import clock
 
 #: Refusals of one kind that are told at once, and how many a second after that.
 _BURST = 20.0
@@ -21,7 +22,7 @@ class _Bucket:
 class Refusals:
     """A token bucket for each kind of refusal."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = clock.seconds) -> None:
         self._clock = clock
         self._buckets: dict[int, _Bucket] = {}
 
