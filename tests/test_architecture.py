@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "router"
 #: From the doors, where the outside comes in, to the words that everyone speaks. A part imports only
 #: from rooms below its own.
 ROOMS = {
-    "doors": ["cli", "testing", "__main__"],
+    "doors": ["cli", "pytest_plugin", "__main__"],
     "wiring": ["app", "pipeline", "loading", "logs"],
     "movers": [
         "alerts",
@@ -141,7 +141,7 @@ def test_every_reason_to_import_within_a_room_is_still_needed() -> None:
         ("jsonschema_rs", {"validation"}),
         ("uvicorn", {"cli"}),
         ("typer", {"cli"}),
-        ("pytest", {"testing"}),
+        ("pytest", {"pytest_plugin"}),
         ("aiohttp", {"context", "greenapi", "hookspecs", "httpclient", "pipeline"}),
     ],
 )
