@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from router.events import Event, JsonObject, Transport
 
 #: ``typeInstance`` → messenger; ``v3`` is what GREEN-API calls MAX.
-_MESSENGERS: Final = {"whatsapp": "whatsapp", "telegram": "telegram", "v3": "max"}
+MESSENGERS: Final = {"whatsapp": "whatsapp", "telegram": "telegram", "v3": "max"}
 
 _FILE: Final = (("fileMessageData", "caption"),)
 _EXTENDED: Final = (("extendedTextMessageData", "text"),)
@@ -29,7 +29,7 @@ _TEMPLATE_REPLY: Final = (
 #:
 #: Text is what the sender wrote or picked (for a vote: the question of the poll). Labels of other
 #: things, such as a contact's name, an address or a file name, are not text.
-_TEXT_PLACES: Final[dict[str | None, tuple[tuple[str, str], ...]]] = {
+TEXT_PLACES: Final[dict[str | None, tuple[tuple[str, str], ...]]] = {
     "textMessage": (("textMessageData", "textMessage"),),
     "extendedTextMessage": _EXTENDED,
     "quotedMessage": _EXTENDED,
@@ -161,7 +161,7 @@ def _instance(value: Any) -> int | None:
 
 
 def _messenger(value: Any) -> str | None:
-    return _MESSENGERS.get(value) if isinstance(value, str) else None
+    return MESSENGERS.get(value) if isinstance(value, str) else None
 
 
 def _seconds(value: Any) -> int | None:
@@ -188,7 +188,7 @@ def _facts_of_message(data: JsonObject) -> _Facts:
 
 
 def _text(message: JsonObject, message_type: str | None) -> str | None:
-    for container, field in _TEXT_PLACES.get(message_type, ()):
+    for container, field in TEXT_PLACES.get(message_type, ()):
         text = _object(message.get(container)).get(field)
         if isinstance(text, str) and text:
             return text

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "router"
 #: From the doors, where the outside comes in, to the words that everyone speaks. A part imports only
 #: from rooms below its own.
 ROOMS = {
-    "doors": ["cli", "pytest_plugin", "__main__"],
+    "doors": ["cli", "pytest_plugin", "testing", "__main__"],
     "wiring": ["app", "pipeline", "loading", "logs"],
     "movers": [
         "alerts",
