@@ -72,9 +72,11 @@ class GreenApi:
         """
         known = self._instances.get((id, api_url, token))
         if known is None:
-            exchange = Exchange(self._entered, id, api_url, token, self._repeats)
-            known = self._instances[id, api_url, token] = InstanceApi(id, exchange)
+            known = self._instances[id, api_url, token] = InstanceApi(id, self._exchange(id, api_url, token))
         return known
+
+    def _exchange(self, id: int, api_url: str, token: str) -> Exchange:  # noqa: A002 - GREEN-API's word
+        return Exchange(self._entered, id, api_url, token, self._repeats)
 
     def _entered(self) -> aiohttp.ClientSession:
         assert self._session is not None, "GreenApi is used inside its context"

@@ -132,7 +132,7 @@ class Exchange:
                 allow_redirects=False,  # nobody else is to get the token
                 middlewares=(_send_once,),
                 trace_request_ctx=current_sending.get(),
-                **_content(how, arguments),
+                **content(how, arguments),
             ) as response:
                 body = await _read(response.content)
                 return Answer(
@@ -185,8 +185,13 @@ def _may_repeat(how: Method, exc: GreenApiError) -> bool:
     return exc.may_pass and (how.is_repeatable or surely_not_done)
 
 
-def _content(how: Method, arguments: Mapping[str, Any] | Upload | None) -> dict[str, Any]:
-    """Return what aiohttp is given for the arguments."""
+def content(how: Method, arguments: Mapping[str, Any] | Upload | None) -> dict[str, Any]:
+    """Return what aiohttp is given for the arguments.
+
+    Raises:
+        TypeError: An argument cannot be written in JSON.
+        OSError: The file of an upload cannot be read.
+    """
     match arguments:
         case None:
             return {}

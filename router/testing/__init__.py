@@ -1,5 +1,6 @@
 """For the tests of plugins."""
 
 from router.testing.events import make_event
+from router.testing.recording import Failed, RecordingGreenApi, Sent
 
-__all__ = ["make_event"]
+__all__ = ["Failed", "RecordingGreenApi", "Sent", "make_event"]
