@@ -102,6 +102,10 @@ class Dispatcher:
         """Whether deliveries are being carried."""
         return self._running is not None and not self._finished.is_set()
 
+    def at_work(self) -> list[tuple[asyncio.Task[object], Claim]]:
+        """Return what is handled now, each with the task that calls its handler."""
+        return self._limits.at_work()
+
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Carry deliveries until `stop` is called."""
         with self._watchdog, CancelScope() as self._running:

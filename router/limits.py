@@ -23,9 +23,12 @@ _LONG = 0.1
 class Limit(Generic[Work]):
     """The time limit of what one task does now; it is set anew for each call."""
 
-    def __init__(self, task: asyncio.Task[object], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, task: asyncio.Task[object], loop: asyncio.AbstractEventLoop, wanted: asyncio.Event
+    ) -> None:
         self.task = task
         self._loop = loop
+        self._wanted = wanted
         self.at = inf
         #: When the call stops being short, and what it works on.
         self.long_at = inf
@@ -40,6 +43,7 @@ class Limit(Generic[Work]):
         self.work = work
         self.at = now + seconds
         self.long_at = now + _LONG
+        self._wanted.set()
 
     def clear(self) -> bool:
         """End the limit; return whether it was passed. The task is then no longer being cancelled for it."""
@@ -65,14 +69,20 @@ class Limits(Generic[Work]):
     def __init__(self, on_long: Callable[[Work], None]) -> None:
         self._on_long = on_long
         self._limits: list[Limit[Work]] = []
+        #: Set while there may be a limit to look at.
+        self._wanted = asyncio.Event()
 
     def of_this_task(self) -> Limit[Work]:
         """Return a limit for the running task, not yet set."""
         task = asyncio.current_task()
         assert task is not None, "a limit is of a task"
-        limit: Limit[Work] = Limit(task, asyncio.get_running_loop())
+        limit: Limit[Work] = Limit(task, asyncio.get_running_loop(), self._wanted)
         self._limits.append(limit)
         return limit
+
+    def at_work(self) -> list[tuple[asyncio.Task[object], Work]]:
+        """Return each task that works on something now, and on what."""
+        return [(limit.task, limit.work) for limit in self._limits if limit.work is not None]
 
     def work_of(self, task: asyncio.Task[Any]) -> Work | None:
         """Return what a task works on now, if it is one of these. Safe in any thread."""
@@ -82,6 +92,9 @@ class Limits(Generic[Work]):
         """Cancel each task whose limit has passed, again and again while it does not end. Runs for ever."""
         loop = asyncio.get_running_loop()
         while True:
+            if not self.at_work():
+                self._wanted.clear()
+                await self._wanted.wait()
             await asyncio.sleep(_TICK)
             now = loop.time()
             for limit in self._limits:
