@@ -7,19 +7,52 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from router.clock import now
-    from router.context import Context, Delivery
-    from router.errors import GiveUp, RetryLater
+    from router.context import BlockingContext, Context, Delivery
+    from router.errors import GiveUp, GreenApiError, RetryLater, SendInDoubt
     from router.events import Event
-    from router.hookspecs import Handler, RegisterHandler, hookimpl
+    from router.greenapi.client import InstanceApi
+    from router.hookspecs import (
+        AlertChannel,
+        Command,
+        Endpoint,
+        Handler,
+        PluginRoute,
+        PluginTasks,
+        RegisterAlertChannel,
+        RegisterCommand,
+        RegisterHandler,
+        RegisterPage,
+        RegisterSchema,
+        hookimpl,
+    )
+    from router.options import Duration, Size
+    from router.state import BlockingState, State
 
 __all__ = [
+    "AlertChannel",
+    "BlockingContext",
+    "BlockingState",
+    "Command",
     "Context",
     "Delivery",
+    "Duration",
+    "Endpoint",
     "Event",
     "GiveUp",
+    "GreenApiError",
     "Handler",
+    "InstanceApi",
+    "PluginRoute",
+    "PluginTasks",
+    "RegisterAlertChannel",
+    "RegisterCommand",
     "RegisterHandler",
+    "RegisterPage",
+    "RegisterSchema",
     "RetryLater",
+    "SendInDoubt",
+    "Size",
+    "State",
     "hookimpl",
     "now",
 ]
@@ -28,10 +61,26 @@ __all__ = [
 #: package at every start on a machine where the router is installed.
 _HOMES = {
     "router.clock": ("now",),
-    "router.context": ("Context", "Delivery"),
-    "router.errors": ("GiveUp", "RetryLater"),
+    "router.context": ("BlockingContext", "Context", "Delivery"),
+    "router.errors": ("GiveUp", "GreenApiError", "RetryLater", "SendInDoubt"),
     "router.events": ("Event",),
-    "router.hookspecs": ("Handler", "RegisterHandler", "hookimpl"),
+    "router.greenapi.client": ("InstanceApi",),
+    "router.hookspecs": (
+        "AlertChannel",
+        "Command",
+        "Endpoint",
+        "Handler",
+        "PluginRoute",
+        "PluginTasks",
+        "RegisterAlertChannel",
+        "RegisterCommand",
+        "RegisterHandler",
+        "RegisterPage",
+        "RegisterSchema",
+        "hookimpl",
+    ),
+    "router.options": ("Duration", "Size"),
+    "router.state": ("BlockingState", "State"),
 }
 
 

@@ -48,18 +48,20 @@ class Pipeline:
         config = loaded.config
         self._loaded = loaded
         self._green_api = green_api
-        self._inbox = inbox
-        self._dispatcher: Dispatcher | None = None
+        self.inbox = inbox
+        #: There while it runs.
+        self.dispatcher: Dispatcher | None = None
         self.alerts = Alerts(_ALERT_EVERY)
         self.presence = Presence(
             [instance.id for instance in config.instances],
             {instance.id: instance.quiet_after for instance in config.instances if instance.quiet_after},
             self.alerts,
         )
+        self.table = Table(config.routes)
         self.intake = Intake(
             inbox,
             _validator(loaded),
-            Table(config.routes),
+            self.table,
             self.alerts,
             self.presence,
             ack_deadline=config.webhook.ack_deadline if config.webhook.ack is AckMode.HANDLED else None,
@@ -68,8 +70,8 @@ class Pipeline:
 
     def problems(self) -> list[str]:
         """Say why nothing can be taken or delivered now; empty when all is well."""
-        is_running = self._dispatcher is not None and self._dispatcher.is_running
-        found = [self._inbox.problem(), None if is_running else "the dispatcher does not run"]
+        is_running = self.dispatcher is not None and self.dispatcher.is_running
+        found = [self.inbox.problem(), None if is_running else "the dispatcher does not run"]
         return [reason for reason in found if reason]
 
     @asynccontextmanager
@@ -85,7 +87,7 @@ class Pipeline:
             PluginError: A plugin that is required did not start.
         """
         try:
-            await self._inbox.open()
+            await self.inbox.open()
             try:
                 async with (
                     self._green_api,
@@ -97,7 +99,7 @@ class Pipeline:
                     yield tasks
                     self.presence.stop()
             finally:
-                await self._inbox.close()
+                await self.inbox.close()
         except BaseExceptionGroup as group:
             raise _only_error(group) from None
 
@@ -107,10 +109,10 @@ class Pipeline:
         lifecycle = self._lifecycle(handlers)
         self._tell_what_is_missing()
         await lifecycle.start(tasks, http)
-        self._dispatcher = self._dispatch(handlers, http)
-        await tasks.start(self._dispatcher.run)
+        self.dispatcher = self._dispatch(handlers, http)
+        await tasks.start(self.dispatcher.run)
         yield
-        await self._dispatcher.stop(self._loaded.config.delivery.shutdown_grace)
+        await self.dispatcher.stop(self._loaded.config.delivery.shutdown_grace)
         await lifecycle.stop()
 
     def _handlers(self) -> list[RouteHandler]:
@@ -124,13 +126,13 @@ class Pipeline:
             self._loaded.plugins.active,
             handlers,
             is_optional=self._loaded.is_optional,
-            hold=self._inbox.hold,
+            hold=self.inbox.hold,
             alerts=self.alerts,
         )
 
     def _tell_what_is_missing(self) -> None:
         for route in sorted(self._loaded.held):
-            self._inbox.hold(route)
+            self.inbox.hold(route)
         for error in self._loaded.failed:
             tell_failed(self.alerts, error, sorted(self._loaded.held))
         for plugin in self._loaded.plugins.active:
@@ -157,7 +159,7 @@ class Pipeline:
                 options=handler.options,
                 services=Services(
                     plugin=plugin.name,
-                    store=self._inbox.store,
+                    store=self.inbox.store,
                     apis=apis,
                     ping_pong=ping_pong,
                     http=http,
@@ -166,7 +168,7 @@ class Pipeline:
             )
 
         return Dispatcher(
-            self._inbox,
+            self.inbox,
             {handler.route.name: target(handler) for handler in handlers},
             concurrency=config.delivery.concurrency,
             redact=Redactor(config.secrets),
