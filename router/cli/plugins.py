@@ -127,26 +127,34 @@ def _show_one(row: JsonObject) -> None:
             show_rows(list(_options(offer["options"] or {})), _OPTION_COLUMNS, nothing)
 
 
-def _options(schema: Mapping[str, Any], before: str = "") -> Iterator[JsonObject]:
+def _options(
+    schema: Mapping[str, Any], before: str = "", inside: tuple[str, ...] = ()
+) -> Iterator[JsonObject]:
     """Yield a row for each option, and after it rows for those inside it."""
     definitions = schema.get("$defs", {})
     required = schema.get("required", ())
     for name, each in schema.get("properties", {}).items():
-        default = each.get("default")
         yield {
             "option": f"{before}{name}",
             "type": _type(each),
-            "default": "required" if name in required else default,
+            "default": "required" if name in required else each.get("default"),
             "meaning": each.get("description"),
         }
-        inside = _referred(each, definitions)
-        if inside is not None and inside not in before:
-            yield from _options({**definitions[inside], "$defs": definitions}, f"{before}{name}.")
+        for way, referred in _referred(each):
+            if referred in definitions and referred not in inside:
+                nested = {**definitions[referred], "$defs": definitions}
+                yield from _options(nested, f"{before}{name}{way}.", (*inside, referred))
 
 
-def _referred(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str | None:
-    name = str(schema.get("$ref", "")).rpartition("/")[2]
-    return name if name in definitions else None
+def _referred(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the definitions that a value may have, each with the way to it."""
+    if "$ref" in schema:
+        yield "", str(schema["$ref"]).rpartition("/")[2]
+    for form in schema.get("anyOf", ()):
+        yield from _referred(form)
+    for key, way in (("items", "[]"), ("additionalProperties", ".*")):
+        if isinstance(schema.get(key), Mapping):
+            yield from ((f"{way}{further}", name) for further, name in _referred(schema[key]))
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -155,6 +163,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
-        return " | ".join(_type(form) for form in schema["anyOf"])
+        return " | ".join(map(_type, schema["anyOf"]))
+    if isinstance(schema.get("items"), Mapping):
+        return f"list of {_type(schema['items'])}"
     found = schema.get("type", "object" if "$ref" in schema else "any")
     return found if isinstance(found, str) else " | ".join(found)

@@ -176,7 +176,12 @@ def test_what_was_written_is_on_the_disk_before_the_delivery_is_done(
 
 
 def test_it_is_found_by_its_name() -> None:
-    found = plugins.load(["archive"])
+    found = plugins.load(plugins.Wanted(handlers=frozenset({"archive"})))
 
     handler = found.handlers["archive"]
-    assert (found.problems, handler.call, handler.is_async, handler.options) == ([], archive, False, OPTIONS)
+    assert (found.problems, handler.call, handler.is_async, handler.options.schema) == (
+        [],
+        archive,
+        False,
+        OPTIONS,
+    )
