@@ -21,7 +21,7 @@ from router.inbox.store import StoreItem, expiry
 #: Bytes of values, with what it takes to keep them.
 _MAX_BYTES = 64 * 2**20
 #: Bytes that it takes to keep a value, beside those of scope, key and value.
-_OVERHEAD = 600
+_OVERHEAD = 500
 #: Times that are over for another reason, beside as many as there are values.
 _STALE = 1_000
 

@@ -125,6 +125,12 @@ class Home:
 
         self.run(all_of_them())
 
+    def ask(self, *coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
+        """Run all of them at once; return their results."""
+        tasks = [self.loop.create_task(coroutine) for coroutine in coroutines]
+        self.settle_down()
+        return [task.result() for task in tasks]
+
     def open(self, routes: Mapping[str, int]) -> None:
         raise NotImplementedError
 

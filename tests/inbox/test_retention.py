@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from router.inbox.sqlite import SqliteInbox
 from router.inbox.sqlite_file import create
 from router.inbox.sqlite_ledger import SqliteLedger
 from router.inbox.sqlite_retention import Retention
+from router.inbox.sqlite_store import write
 from tests.inbox.build import ROUTES, attempt, claim, entry, event, failed
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=8)
@@ -43,6 +45,12 @@ def remove_old(path: Path) -> None:
         retention.step(db)
         while retention.pause < 1:
             retention.step(db)
+
+
+def count(db: sqlite3.Connection) -> int:
+    """Return how many values the file holds, over or not."""
+    found: int = db.execute("SELECT count(*) FROM store").fetchone()[0]
+    return found
 
 
 def events(path: Path) -> list[str]:
@@ -141,6 +149,33 @@ async def test_the_numbers_of_what_went_are_not_given_again(tmp_path: Path) -> N
     await inbox.close()
 
     assert claimed.id == 5
+
+
+async def test_an_outbox_goes_with_its_delivery(tmp_path: Path) -> None:
+    path = tmp_path / "router.db"
+    await fill(path, [Done(attempt()), Dead("no", failed())])
+    with closing(SqliteLedger(path)) as ledger:
+        for scope in ("outbox/1", "outbox/11", "outbox/2", "once/1"):
+            ledger.store_set(scope, "k", b"")
+
+    remove_old(path)
+
+    with closing(SqliteLedger(path)) as ledger:
+        assert [item.scope for item in ledger.store_items()] == ["once/1", "outbox/11", "outbox/2"]
+
+
+async def test_values_go_when_they_are_over_a_few_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "router.db"
+    with closing(create(path)) as db:
+        over = {("s", f"{number}"): (b"", number) for number in range(500)}
+        write(db, {**over, ("s", "for ever"): (b"", None), ("s", "for long"): (b"", 2**62)})
+        retention = Retention(WEEK)
+        left = []
+        for _ in range(3):
+            retention.step(db)
+            left.append((count(db), retention.pause < 1))
+
+    assert left == [(302, True), (102, True), (2, False)]
 
 
 async def test_a_running_router_removes_what_is_old_by_itself(tmp_path: Path) -> None:
