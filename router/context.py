@@ -17,7 +17,7 @@ from router.events import Event, JsonObject
 from router.inbox.store import Store
 from router.outbox import Outbox, Send
 from router.replies import REPLY, PingPong, Replies
-from router.state import BlockingState, State, checked_key, checked_ttl
+from router.state import BlockingState, State, checked_key
 
 if TYPE_CHECKING:  # importing aiohttp takes longer than all the rest of a command
     import aiohttp
@@ -161,7 +161,7 @@ class Context:
         """
         scope, value = f"once/{self.delivery.route}", str(self.delivery.id).encode()
         store = self._open().store
-        return await store.add(scope, checked_key(key), value, ttl=checked_ttl(ttl)) is None
+        return await store.add(scope, checked_key(key), value, ttl=ttl) is None
 
     async def send_once(self, /, key: str, method: str, **arguments: Any) -> JsonObject:
         """Call a method of GREEN-API once, however often the handler runs, and return the same answer.

@@ -22,12 +22,12 @@ from router import clock
 from router.errors import BadAnswer, GreenApiError, InboxUnavailable, SendInDoubt
 from router.events import JsonObject
 from router.greenapi.sending import Sending, current_sending
-from router.inbox.store import Store
+from router.inbox.store import Store, outbox_scope
 
 _log = structlog.get_logger("router.outbox")
 
-#: Scopes of the store, each followed by the id of a delivery: what it sends, and what of that is in doubt.
-SENDS, DOUBTS = "outbox/", "in-doubt/"
+#: How the scopes begin that hold what of a delivery is in doubt, beside what it sends.
+DOUBTS = "in-doubt/"
 #: Seconds that a record may take to be stored although its handler was told to end.
 _PATIENCE = 5.0
 #: Records that are held in memory until the store can be written again.
@@ -93,7 +93,7 @@ class Outbox:
         """
         async with self._lock(send):
             await self._save_all()
-            found = await self._store.get(*_place(SENDS, send))
+            found = await self._store.get(*_place(send))
             return None if found is None else await self._answer_in(found, send, api)
 
     async def send(self, send: Send, api: Api, check: Callable[[], object]) -> Sent:
@@ -110,7 +110,7 @@ class Outbox:
             InboxUnavailable: The store cannot be written; nothing was sent.
             ValueError: The key is that of a request of another method.
         """
-        place = _place(SENDS, send)
+        place = _place(send)
         async with self._lock(send):
             await self._save_all()
             check()
@@ -129,7 +129,7 @@ class Outbox:
             return _checked(send, api, await api.call(send.method, **send.arguments))
         except BaseException as exc:  # a cancellation as well
             if not (exc.may_be_done if isinstance(exc, GreenApiError) else sending.may_be_done):
-                await self._keep(_place(SENDS, send), None)
+                await self._keep(_place(send), None)
                 raise
             doubt = await self._doubt(send, api, _what_happened(exc))
             if isinstance(exc, Exception):
@@ -148,7 +148,7 @@ class Outbox:
         if "answer" in record:
             answer: JsonObject = record["answer"]
             return answer
-        known = await self._store.get(*_place(DOUBTS, send))
+        known = await self._store.get(*_doubt_place(send))
         if known is not None:
             raise _in_doubt(send, orjson.loads(known)["error"])
         raise await self._doubt(send, api, "it was begun, and its end was not recorded")
@@ -164,14 +164,14 @@ class Outbox:
             key=send.key,
             error=error,
         )
-        await self._keep(_place(DOUBTS, send), _record(send, api, error=error))
+        await self._keep(_doubt_place(send), _record(send, api, error=error))
         return _in_doubt(send, error)
 
     # The store
 
     def _lock(self, send: Send) -> asyncio.Lock:
         """Return what lets one run of a handler wait for another one that sends the same just now."""
-        return self._locks.setdefault(_place(SENDS, send), asyncio.Lock())
+        return self._locks.setdefault(_place(send), asyncio.Lock())
 
     async def _keep(self, place: _Place, record: bytes | None) -> None:
         """Store what is known by now, also while the handler is cancelled; if that fails, do it later."""
@@ -209,8 +209,12 @@ class Outbox:
             await self._store.set(*place, record)
 
 
-def _place(scope: str, send: Send) -> _Place:
-    return f"{scope}{send.delivery}", send.key
+def _place(send: Send) -> _Place:
+    return outbox_scope(send.delivery), send.key
+
+
+def _doubt_place(send: Send) -> _Place:
+    return f"{DOUBTS}{send.delivery}", send.key
 
 
 def _record(send: Send, api: Api, **more: Any) -> bytes:

@@ -46,11 +46,11 @@ class State:
 
         Raises:
             TypeError: The value, or something in it, is no JSON.
-            ValueError: The key or the value is too long, or ``ttl`` is not above 0.
+            ValueError: The key or the value is too long, or ``ttl`` is no time.
         """
         self._check()
         encoded = _encoded(checked_key(key), value)
-        await self._store.set(self._scope, key, encoded, ttl=checked_ttl(ttl))
+        await self._store.set(self._scope, key, encoded, ttl=ttl)
 
     async def delete(self, key: str) -> None:
         """Forget a key."""
@@ -81,17 +81,6 @@ def checked_key(key: object) -> str:
     if not key.isascii() and any("\ud800" <= character <= "\udfff" for character in key):
         raise ValueError(f"expected a key that can be stored, found half a surrogate pair in {key!r}")
     return key
-
-
-def checked_ttl(ttl: float | None) -> float | None:
-    """Return a time to live that can be one.
-
-    Raises:
-        ValueError: It is not a number of seconds above 0.
-    """
-    if ttl is not None and not 0 < ttl < float("inf"):
-        raise ValueError(f"expected a ttl of seconds above 0, found {ttl:g}")
-    return ttl
 
 
 def _encoded(key: str, value: Any) -> bytes:
