@@ -33,7 +33,7 @@ class RouteHandler:
         self._made: Any = None
         self._call: Callable[[Context], Any] = _not_started
         if registered.made_with is None:
-            self._call = registered.arguments.bind(registered.call)
+            self._call = registered.arguments.bind(registered.call, _of)
 
     @property
     def call(self) -> Callable[[Event, Context], Any]:
@@ -61,7 +61,7 @@ class RouteHandler:
             "route": self.route.name,
         }
         self._made = self.registered.made_with.bind(self.registered.call, _take)(given)
-        self._call = self.registered.arguments.bind(self._made)
+        self._call = self.registered.arguments.bind(self._made, _of)
         await _run(self._made, "start")
 
     async def stop(self) -> None:
@@ -82,6 +82,10 @@ _THE_TWO = ("event", "context")
 
 def _take(given: Mapping[str, Any], name: str) -> Any:
     return getitem(given, name)
+
+
+def _of(context: Any, name: str) -> Any:
+    return context if name == "context" else getattr(context, name)
 
 
 def _not_started(_context: Context) -> Any:

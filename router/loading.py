@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,20 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     Raises:
         ConfigError: With every problem of the file and of the plugins.
     """
-    document = read(path, environ)
-    found = plugins.load(wanted(document), document.plugins_dir)
+    return complete(read(path, environ))
+
+
+def complete(document: Document, at_hand: Iterable[object] = ()) -> Loaded:
+    """Load the plugins that a document names.
+
+    Args:
+        document: A ``routes.yaml`` that was read.
+        at_hand: Plugins that need not be looked for, and names of installed ones, all to be loaded.
+
+    Raises:
+        ConfigError: With every problem of the document and of the plugins.
+    """
+    found = plugins.load(wanted(document), document.plugins_dir, at_hand)
     document.check_handlers({name: handler.options for name, handler in found.handlers.items()})
     document.check_channels({name: channel.options for name, channel in found.channels.items()})
     document.check_plugins(found.names)

@@ -4,7 +4,7 @@
 ``structure`` and ``rules`` find what is wrong, ``build`` makes the settings, ``reader`` leads.
 """
 
-from router.config.reader import Document, read
+from router.config.reader import Document, parse, read
 from router.config.settings import (
     AckMode,
     AlertSettings,
@@ -45,6 +45,7 @@ __all__ = [
     "PluginSettings",
     "RouteTest",
     "WebhookSettings",
+    "parse",
     "read",
     "routes_schema",
 ]

@@ -43,7 +43,20 @@ def read(path: Path, environ: Mapping[str, str]) -> Document:
             empty or not a mapping. Every other problem is kept in the document.
     """
     try:
-        root = _root(_text(path))
+        text = _text(path)
+    except YamlError as error:
+        raise ConfigError([_problem(path, Complaint(error.place, error.message))]) from None
+    return parse(text, path, environ)
+
+
+def parse(text: str, path: Path, environ: Mapping[str, str]) -> Document:
+    """Read the text of ``routes.yaml``; ``path`` is where it is, or would be.
+
+    Raises:
+        ConfigError: As `read`.
+    """
+    try:
+        root = _root(text)
     except YamlError as error:
         raise ConfigError([_problem(path, Complaint(error.place, error.message))]) from None
     tree = grow(root, Sources(environ, path.parent))

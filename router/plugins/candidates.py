@@ -59,6 +59,34 @@ class _File:
         return module
 
 
+class _Given:
+    """A plugin that whoever loads it has at hand: a module, a class or an object."""
+
+    def __init__(self, plugin: object) -> None:
+        self._plugin = plugin
+        self.name = str(getattr(plugin, "__name__", type(plugin).__name__))
+        self.version: str | None = None
+        self.origin = str(getattr(plugin, "__file__", None) or getattr(plugin, "__module__", "given"))
+
+    def import_module(self) -> object:
+        return self._plugin() if isinstance(self._plugin, type) else self._plugin
+
+
+def given(plugin: object) -> Candidate:
+    """Return the candidate for a plugin that is at hand, or for the installed one of a name.
+
+    Raises:
+        PluginError: No plugin of that name is installed.
+    """
+    if not isinstance(plugin, str):
+        return _Given(plugin)
+    by_name = {candidate.name: candidate for candidate in installed()}
+    if plugin not in by_name:
+        known = f"installed plugins are {', '.join(by_name)}" if by_name else "no plugin is installed"
+        raise PluginError(plugin, plugin, f"is not installed; {known}")
+    return by_name[plugin]
+
+
 def installed() -> list[Candidate]:
     """Return the plugins of installed distributions, by name."""
     return [_Installed(found) for found in sorted(entry_points(group=GROUP), key=lambda found: found.name)]

@@ -8,11 +8,12 @@ always loaded: naming the folder names them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from router.errors import NotFound, PluginError
-from router.plugins.candidates import Candidate, files, installed
+from router.plugins.candidates import Candidate, files, given, installed
 from router.plugins.loading import activate, load_one
 from router.plugins.plugin import Plugin, RegisteredChannel, RegisteredHandler
 
@@ -47,17 +48,19 @@ class Plugins:
     problems: list[PluginError] = field(default_factory=list)
 
 
-def load(wanted: Wanted, plugins_dir: Path | None = None) -> Plugins:
+def load(wanted: Wanted, plugins_dir: Path | None = None, at_hand: Iterable[object] = ()) -> Plugins:
     """Load the plugins that are named, or offer what is wanted.
 
     Args:
         wanted: What ``routes.yaml`` names.
         plugins_dir: Folder of one-file plugins, all of which are loaded.
+        at_hand: Modules, classes or objects that are plugins, and names of installed ones; all are loaded.
     """
     search = _Search(wanted)
-    for candidate in search.files(plugins_dir):
+    candidates = [*search.given(at_hand), *search.files(plugins_dir)]
+    for candidate in candidates:
         search.load(candidate, is_wanted=True)
-    others = installed()
+    others = [candidate for candidate in installed() if candidate.name not in {c.name for c in candidates}]
     for candidate in [c for c in others if c.name in search.missing().likely_plugins()]:
         search.load(candidate, is_wanted=True)
         others.remove(candidate)
@@ -99,6 +102,14 @@ class _Search:
         self._channels: dict[str, RegisteredChannel] = {}
         self._failed: list[PluginError] = []
         self._problems: list[PluginError] = []
+
+    def given(self, plugins: Iterable[object]) -> Iterator[Candidate]:
+        """Yield the candidates for plugins that are at hand, or named."""
+        for plugin in plugins:
+            try:
+                yield given(plugin)
+            except PluginError as exc:
+                self._problems.append(exc)
 
     def files(self, plugins_dir: Path | None) -> list[Candidate]:
         """Return the candidates of ``plugins_dir``."""
