@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from router.clock import now
     from router.context import BlockingContext, Context, Delivery
     from router.errors import GiveUp, GreenApiError, RetryLater, SendInDoubt
-    from router.events import Event
+    from router.events import Alert, AlertKind, Event
     from router.greenapi.client import InstanceApi
     from router.hookspecs import (
         AlertChannel,
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from router.state import BlockingState, State
 
 __all__ = [
+    "Alert",
     "AlertChannel",
+    "AlertKind",
     "BlockingContext",
     "BlockingState",
     "Command",
@@ -63,7 +65,7 @@ _HOMES = {
     "router.clock": ("now",),
     "router.context": ("BlockingContext", "Context", "Delivery"),
     "router.errors": ("GiveUp", "GreenApiError", "RetryLater", "SendInDoubt"),
-    "router.events": ("Event",),
+    "router.events": ("Alert", "AlertKind", "Event"),
     "router.greenapi.client": ("InstanceApi",),
     "router.hookspecs": (
         "AlertChannel",

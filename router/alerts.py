@@ -1,6 +1,7 @@
 """The operator is told: once when something starts, with a count while it lasts, once when it is over.
 
-The channel ``log`` is built in: ``alert.raised`` and ``alert.recovered``.
+The log always tells it: ``alert.raised`` and ``alert.recovered``. Channels are told of everything, and
+group for themselves.
 """
 
 from __future__ import annotations
@@ -9,38 +10,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import structlog
 
 from router import clock
+from router.events import AlertKind, JsonObject, Report
 
 _log = structlog.get_logger("router.alerts")
 
 #: Subjects that are remembered; beyond that the one raised longest ago is forgotten, and told anew.
 _MAX_SUBJECTS = 1_000
-
-
-class AlertKind(StrEnum):
-    """What an alert is about."""
-
-    #: A ``typeWebhook`` in no catalogue and no route; the subject is the type.
-    UNKNOWN_TYPE = "unknown_type"
-    #: A notification that breaks its schema; the subject is its type and first problem.
-    INVALID = "invalid"
-    #: A delivery used up its retries or gave up; the subject is the route.
-    DEAD = "dead"
-    #: The inbox cannot be written; webhooks are answered 503 meanwhile.
-    INBOX_UNAVAILABLE = "inbox_unavailable"
-    #: An instance cannot be polled; the subject is its number.
-    INSTANCE_DOWN = "instance_down"
-    #: An instance is not authorized in its messenger; the subject is its number.
-    INSTANCE_STATE = "instance_state"
-    #: Nothing has come from an instance for longer than its ``quiet_after``; the subject is its number.
-    QUIET = "quiet"
-    #: A plugin or a part of it does not work, and the router runs without it; the subject is its name.
-    PLUGIN_FAILED = "plugin_failed"
 
 
 @dataclass(slots=True)
@@ -52,10 +32,11 @@ class _Raised:
 
 
 class Alerts:
-    """Groups what happens by kind and subject, and tells each group at most once per ``every``.
+    """Groups what happens by kind and subject, and logs each group at most once per ``every``.
 
     Args:
-        every: Seconds between two alerts of the same kind and subject.
+        every: Seconds between two lines about the same kind and subject.
+        tell: Told of everything, at once; must not wait.
         clock: Tells the time, UTC.
         timer: Tells seconds that no setting of the clock changes.
     """
@@ -65,10 +46,13 @@ class Alerts:
         every: float,
         clock: Callable[[], datetime] = clock.now,
         timer: Callable[[], float] = clock.seconds,
+        *,
+        tell: Callable[[Report], None] = lambda _: None,
     ) -> None:
         self._every = every
         self._clock = clock
         self._timer = timer
+        self._tell = tell
         self._raised: OrderedDict[tuple[AlertKind, str], _Raised] = OrderedDict()
 
     def report(self, kind: AlertKind, subject: str, **facts: Any) -> None:
@@ -78,24 +62,42 @@ class Alerts:
         is_new = raised.count == 0
         raised.count += 1
         raised.last_at = now
+        report = _report(kind, subject, raised, facts)
         if is_new or seconds - raised.told_at >= self._every:
             raised.told_at = seconds
-            _log.warning("alert.raised", **_facts(kind, subject, raised), **facts)
+            _log.warning("alert.raised", **_fields(report), **facts)
         if len(self._raised) > _MAX_SUBJECTS:
             self._raised.popitem(last=False)
+        self._tell(report)
 
     def recover(self, kind: AlertKind, subject: str) -> None:
         """Tell that it is over, if it was told at all."""
         raised = self._raised.pop((kind, subject), None)
         if raised is not None:
-            _log.info("alert.recovered", **_facts(kind, subject, raised))
+            report = _report(kind, subject, raised, {}, is_recovered=True)
+            _log.info("alert.recovered", **_fields(report))
+            self._tell(report)
 
 
-def _facts(kind: AlertKind, subject: str, raised: _Raised) -> dict[str, Any]:
+def _report(
+    kind: AlertKind, subject: str, raised: _Raised, facts: JsonObject, *, is_recovered: bool = False
+) -> Report:
+    return Report(
+        kind=kind,
+        subject=subject,
+        count=raised.count,
+        first_at=raised.first_at,
+        last_at=raised.last_at,
+        is_recovered=is_recovered,
+        facts=facts,
+    )
+
+
+def _fields(report: Report) -> JsonObject:
     return {
-        "kind": kind.value,
-        "subject": subject,
-        "count": raised.count,
-        "first_at": raised.first_at.isoformat(timespec="milliseconds"),
-        "last_at": raised.last_at.isoformat(timespec="milliseconds"),
+        "kind": report.kind.value,
+        "subject": report.subject,
+        "count": report.count,
+        "first_at": report.first_at.isoformat(timespec="milliseconds"),
+        "last_at": report.last_at.isoformat(timespec="milliseconds"),
     }

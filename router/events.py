@@ -121,3 +121,68 @@ class Problem:
     rule: str
     #: Found and expected, such as ``expected string, found integer``.
     message: str
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    #: A ``typeWebhook`` in no catalogue and no route; the subject is the type.
+    UNKNOWN_TYPE = "unknown_type"
+    #: A notification that breaks its schema; the subject is its type and first problem.
+    INVALID = "invalid"
+    #: A delivery used up its retries or gave up; the subject is the route.
+    DEAD = "dead"
+    #: The inbox cannot be written; webhooks are answered 503 meanwhile.
+    INBOX_UNAVAILABLE = "inbox_unavailable"
+    #: An instance cannot be polled; the subject is its number.
+    INSTANCE_DOWN = "instance_down"
+    #: An instance is not authorized in its messenger; the subject is its number.
+    INSTANCE_STATE = "instance_state"
+    #: Nothing has come from an instance for longer than its ``quiet_after``; the subject is its number.
+    QUIET = "quiet"
+    #: A plugin cannot be used, and the router runs without it; the subject is its name.
+    PLUGIN_FAILED = "plugin_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Something that a person has to know happened once more, or is over."""
+
+    kind: AlertKind
+    #: What it is about, within its kind.
+    subject: str
+    #: How often it has happened since ``first_at``.
+    count: int
+    first_at: datetime
+    last_at: datetime
+    is_recovered: bool
+    #: What is known of its cause; not yet masked.
+    facts: JsonObject
+    #: It is about many subjects of its kind at once.
+    is_many: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A message for the operator. Nothing in it that the log may not show: it is masked as that is."""
+
+    #: Stays the same when the alert is sent again, so that who gets it can tell.
+    id: str
+    kind: AlertKind
+    #: What it is about, within its kind: a route, an instance, a type; or ``12 others``.
+    subject: str
+    #: How often it has happened since ``first_at``.
+    count: int
+    #: How often since the last message about it.
+    since_last: int
+    #: UTC.
+    first_at: datetime
+    last_at: datetime
+    #: It is over.
+    is_recovered: bool
+    #: What is known of the first one since the last message.
+    facts: JsonObject
+    #: One line for a person.
+    title: str
+    #: Several lines for a person: how often and since when, what to do, the facts.
+    text: str

@@ -33,7 +33,9 @@ Logger = structlog.typing.FilteringBoundLogger
 #: ``async def``, or ``def``, which runs in a thread, with arguments it asks for by name; or a class of such.
 #: It returns for done, or raises `RetryLater` or `GiveUp`; anything else it raises is a failed attempt.
 Handler = Callable[..., Any]
-#: ``async def``, or ``def``, which runs in a thread; it returns for sent.
+#: ``async def``, or ``def``, which runs in a thread; takes any of ``alert``, ``options``, ``logger`` and
+#: ``http`` (which a ``def`` cannot) by name. It returns for sent. What it raises means that it is called
+#: again with the same `Alert`, later: `RetryLater` may say when, and `GiveUp` means never.
 AlertChannel = Callable[..., Any]
 #: A function whose parameters typer reads, or a ``typer.Typer``.
 Command = Callable[..., Any]

@@ -18,9 +18,9 @@ import structlog
 from anyio import move_on_after
 
 from router import clock
-from router.alerts import AlertKind, Alerts
+from router.alerts import Alerts
 from router.errors import InboxUnavailable, NotHandled
-from router.events import Event, EventStatus, Problem, Receipt, ReceiptStatus, Transport
+from router.events import AlertKind, Event, EventStatus, Problem, Receipt, ReceiptStatus, Transport
 from router.inbox import Duplicate, Entry, Handled, Inbox, NewDelivery, Stored
 from router.jsontext import dump, parse
 from router.normalize import content_hash, dedup_key, normalize

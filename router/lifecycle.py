@@ -19,9 +19,10 @@ from anyio import (
 )
 from anyio.abc import TaskGroup
 
-from router.alerts import AlertKind, Alerts
+from router.alerts import Alerts
 from router.containment import current_plugin
 from router.errors import PluginError
+from router.events import AlertKind
 from router.handlers import RouteHandler
 from router.hookspecs import PluginRoute, plugin_logger
 from router.plugins import Plugin

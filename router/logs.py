@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from datetime import datetime
 from textwrap import indent
 from threading import RLock, get_ident
@@ -25,7 +25,7 @@ from router import clock
 from router.config import LoggingSettings
 from router.context import current_delivery
 from router.jsontext import dump, harmless
-from router.masking import masked
+from router.masking import HIDING
 from router.redaction import Redactor
 
 _Fields = MutableMapping[str, Any]
@@ -132,7 +132,7 @@ class _Renderer:
 
     def __init__(self, settings: LoggingSettings, redact: Redactor, *, colours: bool) -> None:
         self._redact = redact
-        self._hide = _HIDING[settings.notification]
+        self._hide = HIDING[settings.notification]
         self._render = _json_line if settings.format == "json" else _ConsoleLine(colours=colours)
 
     def from_structlog(self, method: str, event: Any, fields: _Fields) -> bytes:
@@ -186,31 +186,6 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # its arguments do not fit: `logging` would show them past the redaction
         return f"{record.msg} {record.args!r}"
-
-
-# How much of a notification is shown
-
-#: Fields that a record takes out of a notification; they are masked as they are there.
-_TAKEN = ("chatId", "idMessage")
-
-
-def _mask(record: _Fields) -> None:
-    record.update(masked({name: record[name] for name in _TAKEN if name in record}))
-    notification = record.get("notification")
-    if isinstance(notification, dict):
-        record["notification"] = masked(notification)
-    elif isinstance(notification, str):
-        record["notification"] = f"[{len(notification)} characters]"
-    elif notification is not None:
-        record["notification"] = f"[{type(notification).__name__}]"
-
-
-def _leave_out(record: _Fields) -> None:
-    _mask(record)
-    record.pop("notification", None)
-
-
-_HIDING: dict[str, Callable[[_Fields], None] | None] = {"full": None, "masked": _mask, "none": _leave_out}
 
 
 # Rendering

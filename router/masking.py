@@ -7,7 +7,7 @@ them. The shape stays: keys, types of values, lengths of arrays, which strings a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 from router.events import JsonObject
@@ -101,6 +101,34 @@ def masked(data: JsonObject) -> JsonObject:
             if isinstance(value, (dict, list)):
                 waiting.append((key, value, copy))
     return result
+
+
+#: Fields that a record takes out of a notification; they are masked as they are there.
+_TAKEN: Final = ("chatId", "idMessage")
+
+
+def _mask_record(record: MutableMapping[str, Any]) -> None:
+    record.update(masked({name: record[name] for name in _TAKEN if name in record}))
+    notification = record.get("notification")
+    if isinstance(notification, dict):
+        record["notification"] = masked(notification)
+    elif isinstance(notification, str):
+        record["notification"] = f"[{len(notification)} characters]"
+    elif notification is not None:
+        record["notification"] = f"[{type(notification).__name__}]"
+
+
+def _mask_and_leave_out(record: MutableMapping[str, Any]) -> None:
+    _mask_record(record)
+    record.pop("notification", None)
+
+
+#: By ``logging.notification``: what hides it in a record, in the log's or an alert's facts.
+HIDING: Final[Mapping[str, Callable[[MutableMapping[str, Any]], None] | None]] = {
+    "full": None,
+    "masked": _mask_record,
+    "none": _mask_and_leave_out,
+}
 
 
 def mask_chat(chat: str) -> str:

@@ -11,11 +11,12 @@ from aiohttp import ClientSession
 from anyio import create_task_group
 from anyio.abc import TaskGroup
 
-from router.alerts import AlertKind, Alerts
+from router.alerts import Alerts
 from router.config import AckMode, Config
 from router.context import Services
 from router.dispatch import Dispatcher, Target
 from router.errors import PluginError
+from router.events import AlertKind
 from router.greenapi.client import GreenApi, InstanceApi
 from router.handlers import RouteHandler
 from router.httpclient import http_client

@@ -11,9 +11,9 @@ import structlog
 from anyio import CancelScope, sleep
 
 from router import clock
-from router.alerts import AlertKind, Alerts
+from router.alerts import Alerts
 from router.errors import InstanceNotReady
-from router.events import Event
+from router.events import AlertKind, Event
 
 _log = structlog.get_logger("router.presence")
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from router.alerts import AlertKind, Alerts
-from router.events import JsonObject
+from router.alerts import Alerts
+from router.events import AlertKind, JsonObject
 from tests.conftest import Log
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -19,6 +19,7 @@ ROOMS = {
     "movers": [
         "alerts",
         "backfill",
+        "channels",
         "dispatch",
         "containment",
         "handlers",
@@ -40,7 +41,17 @@ ROOMS = {
     ],
     "contracts": ["hookspecs", "context", "replies", "outbox", "state"],
     "stores": ["inbox", "greenapi"],
-    "deciders": ["config", "options", "masking", "normalize", "redaction", "samples", "validation"],
+    "deciders": [
+        "alert_groups",
+        "alert_texts",
+        "config",
+        "options",
+        "masking",
+        "normalize",
+        "redaction",
+        "samples",
+        "validation",
+    ],
     "rules": [
         "arguments",
         "blocking",
