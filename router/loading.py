@@ -70,8 +70,8 @@ def complete(document: Document, at_hand: Iterable[object] = ()) -> Loaded:
         config = document.config()
     except ConfigError as exc:
         raise ConfigError([*exc.problems, *faulty]) from None
-    if problems := [*faulty, *_not_yet(config)]:
-        raise ConfigError(problems)
+    if faulty:
+        raise ConfigError(faulty)
     return Loaded(config, found, [*tolerated, *_absent(document, found, tolerated)])
 
 
@@ -107,9 +107,3 @@ def _absent(document: Document, found: Plugins, failed: Sequence[PluginError]) -
         absent += [(name, f"no plugin offers handler {name!r}") for name in handlers]
         absent += [(name, f"no plugin offers alert channel {name!r}") for name in channels]
     return [PluginError(name, "not installed", message) for name, message in absent]
-
-
-def _not_yet(config: Config) -> list[ConfigProblem]:
-    """Return what the file may ask for but this version does not do: better told than silently ignored."""
-    message = "alerts: channels are not in this version yet; every alert is in the log"
-    return [ConfigProblem(str(config.path), 0, 0, message)] if config.alerts else []

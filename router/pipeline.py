@@ -11,12 +11,15 @@ from aiohttp import ClientSession
 from anyio import create_task_group
 from anyio.abc import TaskGroup
 
+from router.alert_calls import channel_call
+from router.alert_texts import Composer
 from router.alerts import Alerts
+from router.channels import Channels
 from router.config import AckMode, Config
 from router.context import Services
 from router.dispatch import Dispatcher, Target
 from router.errors import PluginError
-from router.events import AlertKind
+from router.events import AlertKind, Report
 from router.greenapi.client import GreenApi, InstanceApi
 from router.handlers import RouteHandler
 from router.httpclient import http_client
@@ -52,7 +55,8 @@ class Pipeline:
         self.inbox = inbox
         #: There while it runs.
         self.dispatcher: Dispatcher | None = None
-        self.alerts = Alerts(_ALERT_EVERY)
+        self.alerts = Alerts(_ALERT_EVERY, tell=self._tell)
+        self._channels: Channels | None = None
         self.presence = Presence(
             [instance.id for instance in config.instances],
             {instance.id: instance.quiet_after for instance in config.instances if instance.quiet_after},
@@ -94,6 +98,7 @@ class Pipeline:
                     self._green_api,
                     http_client() as http,
                     create_task_group() as tasks,
+                    self._telling(tasks, http),
                     self._delivering(tasks, http),
                 ):
                     tasks.start_soon(self.presence.run)
@@ -103,6 +108,27 @@ class Pipeline:
                 await self.inbox.close()
         except BaseExceptionGroup as group:
             raise _only_error(group) from None
+
+    @asynccontextmanager
+    async def _telling(self, tasks: TaskGroup, http: ClientSession) -> AsyncIterator[None]:
+        config, found = self._loaded.config, self._loaded.plugins.channels
+        redact = Redactor(config.secrets)
+        self._channels = Channels(
+            [
+                (settings, channel_call(settings, found[settings.handler], http))
+                for settings in config.alerts
+                if settings.handler in found
+            ],
+            compose=Composer(config.logging.notification.value, redact),
+            redact=redact,
+        )
+        await tasks.start(self._channels.run)
+        yield
+        await self._channels.stop()
+
+    def _tell(self, report: Report) -> None:
+        if self._channels is not None:
+            self._channels.tell(report)
 
     @asynccontextmanager
     async def _delivering(self, tasks: TaskGroup, http: ClientSession) -> AsyncIterator[None]:

@@ -9,19 +9,19 @@ import asyncio
 import itertools
 import queue
 import sqlite3
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from router import clock
 from router.inbox import Inbox, Ledger, lanes, memory, sqlite_requests, sqlite_writer
 from router.inbox.lanes import Lanes
 from router.inbox.memory import MemoryInbox
@@ -69,8 +69,8 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def now(self, zone: tzinfo | None = UTC) -> datetime:
-        return (START + timedelta(seconds=self.seconds)).astimezone(zone)
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -110,7 +110,8 @@ class Home:
         }
         self._patch = pytest.MonkeyPatch()
         self._set_bounds(bounds)
-        self._set_clock()
+        self._time = ExitStack()
+        self._time.enter_context(clock.taken_from(self.clock.now, lambda: self.clock.seconds))
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something in the event loop to its end."""
@@ -136,6 +137,7 @@ class Home:
 
     def leave(self) -> None:
         """Undo everything."""
+        self._time.close()
         self._patch.undo()
         self.loop.close()
 
@@ -168,18 +170,6 @@ class Home:
         self._patch.setattr(sqlite_requests, "_DISCOVERY", bounds.discovery)
         self._patch.setattr(sqlite_writer, "_LOOK_EVERY", _NEVER)
         self._patch.setattr(memory, "_MAX_FINISHED", MAX_FINISHED)
-
-    def _set_clock(self) -> None:
-        clock = self.clock
-
-        class Machine(datetime):
-            @classmethod
-            def now(cls, tz: tzinfo | None = None) -> Any:
-                return clock.now(tz)
-
-        for name, module in list(sys.modules.items()):
-            if name.startswith("router.inbox.") and getattr(module, "datetime", None) is datetime:
-                self._patch.setattr(module, "datetime", Machine)
 
 
 class MemoryHome(Home):
