@@ -272,7 +272,7 @@ class SendInDoubt(GiveUp):
         self.found = found
         named = f"{delivery} {shlex.quote(key)}"
         super().__init__(
-            f"{method} of delivery {delivery}, key {key!r}, is in doubt: {found}; if it arrived, say "
-            f"'router outbox sent {named}', if not, 'router outbox again {named}'; "
-            f"then 'router dead retry {delivery}'"
+            f"{method} of delivery {delivery}, key {key!r}, is in doubt: {found}; look whether it arrived. "
+            f"If so: router outbox sent {named}; if not: router outbox again {named}; "
+            f"then: router dead retry {delivery}"
         )

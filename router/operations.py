@@ -9,17 +9,22 @@ from typing import Final
 
 from router import clock
 from router.config import Config
-from router.errors import InboxUnavailable, WrongState
+from router.errors import InboxUnavailable, NotFound, WrongState
 from router.events import DeliveryStatus, JsonObject, Problem
 from router.inbox import Attempt, DeliveryFilter, DeliveryRecord, EventRecord, Ledger
 from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.store import outbox_scope
 from router.jsontext import parse
+from router.outbox import DOUBTS, Doubt, doubt_of, doubt_scope, seen
 from router.pace import Pace
 from router.replay import ReplayedEvent
 
 #: What may be retried, and what may be discarded.
 RETRIABLE: Final = frozenset({DeliveryStatus.DEAD})
 DISCARDABLE: Final = frozenset({DeliveryStatus.DEAD, DeliveryStatus.PENDING, DeliveryStatus.RUNNING})
+
+#: More than one delivery sends.
+_ALL: Final = 1_000_000
 
 
 @contextmanager
@@ -78,6 +83,49 @@ def _change(
     for batch in pace.batches(deliveries):
         changed = set(change([delivery.id for delivery in batch]))
         yield [delivery for delivery in batch if delivery.id in changed]
+
+
+# The outbox
+
+
+def doubts(ledger: Ledger, limit: int) -> list[Doubt]:
+    """Return what was sent and may or may not have been done, by delivery."""
+    found = [doubt_of(item) for item in ledger.store_items(DOUBTS, limit)]
+    return sorted(found, key=lambda doubt: (doubt.delivery, doubt.key))
+
+
+def take_as_sent(ledger: Ledger, delivery_id: int, key: str) -> Doubt:
+    """Settle a doubt: a person saw that it was done, and later attempts take it as sent.
+
+    Raises:
+        NotFound: There is no such doubt.
+    """
+    doubt = _doubt(ledger, delivery_id, key)
+    ledger.store_set(outbox_scope(delivery_id), key, seen(doubt))
+    ledger.store_delete(doubt_scope(delivery_id), key)
+    return doubt
+
+
+def send_again(ledger: Ledger, delivery_id: int, key: str) -> Doubt:
+    """Settle a doubt: it was not done, and the next attempt sends it.
+
+    Raises:
+        NotFound: There is no such doubt.
+    """
+    doubt = _doubt(ledger, delivery_id, key)
+    ledger.store_delete(outbox_scope(delivery_id), key)
+    ledger.store_delete(doubt_scope(delivery_id), key)
+    return doubt
+
+
+def _doubt(ledger: Ledger, delivery_id: int, key: str) -> Doubt:
+    items = ledger.store_items_of(doubt_scope(delivery_id), _ALL)
+    found = next((doubt_of(item) for item in items if item.key == key), None)
+    if found is None:
+        raise NotFound(
+            f"nothing that delivery {delivery_id} sent with key {key!r} is in doubt: see 'router outbox list'"
+        )
+    return found
 
 
 # As JSON: the words of the glossary are the keys
@@ -154,6 +202,19 @@ def replayed_json(replayed: ReplayedEvent) -> JsonObject:
         "routes": list(replayed.routes),
         "reason": replayed.reason,
         "problems": _problems_json(replayed.problems),
+    }
+
+
+def doubt_json(doubt: Doubt) -> JsonObject:
+    """Return something in doubt."""
+    return {
+        "delivery": doubt.delivery,
+        "key": doubt.key,
+        "method": doubt.method,
+        "instance": doubt.instance,
+        "chat": doubt.chat,
+        "at": doubt.at.isoformat(),
+        "error": doubt.error,
     }
 
 

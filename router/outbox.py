@@ -22,7 +22,7 @@ from router import clock
 from router.errors import BadAnswer, GreenApiError, InboxUnavailable, SendInDoubt
 from router.events import JsonObject
 from router.greenapi.sending import Sending, current_sending
-from router.inbox.store import Store, outbox_scope
+from router.inbox.store import Store, StoreItem, outbox_scope
 
 _log = structlog.get_logger("router.outbox")
 
@@ -68,6 +68,46 @@ class Sent:
     answer: JsonObject
     #: It was sent before, and not again now.
     is_repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A request that was sent, and nobody knows whether it was done."""
+
+    delivery: int
+    key: str
+    method: str
+    instance: int
+    chat: str | None
+    #: When it was found to be in doubt.
+    at: datetime
+    #: What happened, in a few words.
+    error: str
+
+
+def doubt_scope(delivery_id: int) -> str:
+    """Return the scope that holds what is in doubt of a delivery."""
+    return f"{DOUBTS}{delivery_id}"
+
+
+def doubt_of(item: StoreItem) -> Doubt:
+    """Read a value of such a scope."""
+    record = orjson.loads(item.value)
+    record["at"] = datetime.fromisoformat(record["at"])
+    return Doubt(delivery=int(item.scope.removeprefix(DOUBTS)), key=item.key, **record)
+
+
+def seen(doubt: Doubt) -> bytes:
+    """Return the record of a request that a person has seen to be done; its answer is not known."""
+    return orjson.dumps(
+        {
+            "method": doubt.method,
+            "instance": doubt.instance,
+            "chat": doubt.chat,
+            "at": datetime.now(UTC),
+            "answer": {},
+        }
+    )
 
 
 class Outbox:
@@ -214,7 +254,7 @@ def _place(send: Send) -> _Place:
 
 
 def _doubt_place(send: Send) -> _Place:
-    return f"{DOUBTS}{send.delivery}", send.key
+    return doubt_scope(send.delivery), send.key
 
 
 def _record(send: Send, api: Api, **more: Any) -> bytes:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "plugins": "plugins:plugins",
     "events": "events:app",
     "dead": "dead:app",
+    "outbox": "outbox:app",
     "instances": "instances:app",
     "send": "send:send",
     "simulate": "simulate:simulate",
