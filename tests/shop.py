@@ -139,6 +139,9 @@ class Shop:
         event = event or message()
         return Context(event, Delivery(delivery, event.id, "orders", "crm", attempt), {}, self.services)
 
+    def keep_in(self, store: Store) -> None:
+        self.services = replace(self.services, store=store)
+
     def of_plugin(self, plugin: str) -> Services:
         return replace(self.services, plugin=plugin)
 

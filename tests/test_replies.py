@@ -9,7 +9,7 @@ from router.events import Event
 from router.replies import PAUSE, PingPong
 from tests.conftest import Log
 from tests.greenapi.scripted import HANG_UP, Reply, Request
-from tests.shop import CHAT, INSTANCE, Clock, Shop, message, of, open_shop, sample, sent
+from tests.shop import CHAT, INSTANCE, Clock, Shop, message, open_shop, sample, sent
 
 GROUP = "120363000000000000@g.us"
 
@@ -55,7 +55,7 @@ async def test_a_withheld_reply_has_its_number_all_the_same() -> None:
     ("event", "reason"),
     [
         (
-            sample("outgoingMessageReceived/wa-quoted-prefixed-id.json"),
+            sample("outgoingMessageReceived/wa-text.json"),
             "outgoingMessageReceived tells of what the account itself did",
         ),
         (
@@ -63,13 +63,7 @@ async def test_a_withheld_reply_has_its_number_all_the_same() -> None:
             "outgoingAPIMessageReceived tells of what the account itself did",
         ),
         (
-            of(
-                {
-                    "typeWebhook": "outgoingMessageStatus",
-                    "instanceData": {"idInstance": INSTANCE},
-                    "chatId": CHAT,
-                }
-            ),
+            sample("outgoingMessageStatus/wa-sent-by-api.json"),
             "outgoingMessageStatus tells of what the account itself did",
         ),
         (message(sender="79009999999@c.us"), "the account itself is the sender"),
