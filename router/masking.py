@@ -104,7 +104,7 @@ def masked(data: JsonObject) -> JsonObject:
 
 
 #: Fields that a record takes out of a notification; they are masked as they are there.
-_TAKEN: Final = ("chatId", "idMessage")
+_TAKEN: Final = ("chatId", "idMessage", "sender")
 
 
 def _mask_record(record: MutableMapping[str, Any]) -> None:
