@@ -45,7 +45,7 @@ def require_success(
     if 300 <= status < 400 and location:
         told += f"; redirects are not followed: set url to where it points, {location}"
     if status == HTTPStatus.GONE:
-        told += "; the receiver wants no more: remove the route, or change its url"
+        told += "; the receiver wants no more: remove the route"
     raise GiveUp(told)
 
 
@@ -60,7 +60,7 @@ def _seconds(text: str, now: datetime) -> float:
         return float(text)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
 

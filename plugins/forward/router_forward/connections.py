@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 
 from router_forward.addresses import Guard, Refused
 
@@ -19,13 +20,14 @@ _AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str,
 def session(guard: Guard, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     """Return a session with a pool of its own, without cookies, proxies and a limit.
 
-    Every connection is checked by the guard: a name may lead to one address now and to another one later.
+    The guard sees each address right before it is connected to: a name may lead to one address now and to
+    another one later.
     """
     connector = aiohttp.TCPConnector(
         ssl=tls,
         limit=0,
         keepalive_timeout=_KEPT,
-        resolver=aiohttp.ThreadedResolver(),
+        resolver=_Resolver(guard),
         socket_factory=_guarded(guard),
     )
     return aiohttp.ClientSession(
@@ -35,6 +37,36 @@ def session(guard: Guard, tls: ssl.SSLContext) -> aiohttp.ClientSession:
         auto_decompress=False,
         headers={"User-Agent": "green-event-router-forward", "Accept-Encoding": "identity"},
     )
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """Leaves out the addresses of a name that are not allowed, so that the others are tried."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Look up a name.
+
+        Raises:
+            Refused: It leads to no address that is allowed.
+            OSError: It leads nowhere.
+        """
+        allowed: list[ResolveResult] = []
+        refused = OSError("it has no address")
+        for found in await super().resolve(host, port, family):
+            try:
+                self._guard.check(found["host"])
+            except Refused as exc:
+                refused = exc
+            else:
+                allowed.append(found)
+        if not allowed:
+            raise refused
+        return allowed
 
 
 def _guarded(guard: Guard) -> Callable[[_AddrInfo], socket.socket]:
