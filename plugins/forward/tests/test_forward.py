@@ -313,7 +313,9 @@ async def test_what_is_told_of_an_answer_holds_no_secret(
 ) -> None:
     async def echo(request: web.Request) -> web.StreamResponse:
         sent = receiver.got[-1]
-        return web.Response(status=400, text=f"{sent.path}\n{sent.headers['Authorization']} 79001234567")
+        return web.Response(
+            status=400, text=f"{sent.path}\n{sent.headers['Authorization']} 79001234567 abcdef123"
+        )
 
     receiver.answer = echo
     url = f"{receiver.url}/hooks/T0PSECRET?key=s3cr3t-key"
@@ -321,7 +323,7 @@ async def test_what_is_told_of_an_answer_holds_no_secret(
 
     told = await deliver(options, make_event())
 
-    assert told == f"gave up: {receiver.url} answered 400 Bad Request: [secret] [secret] [number]"
+    assert told == f"gave up: {receiver.url} answered 400 Bad Request: [secret] [secret] [number] [secret]"
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip", "deflate", "br", "nonsense"])
@@ -340,11 +342,35 @@ async def test_once_the_status_is_known_the_rest_does_not_matter(
     make_options: MakeOptions, make_event: MakeEvent, hang: bool
 ) -> None:
     async with speaking(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nha", hang=hang) as url:
-        assert await deliver(make_options(url=url, allow_private=True), make_event()) == "done"
+        options = make_options(url=url, allow_private=True, timeout="1h")
+        assert await deliver(options, make_event()) == "done"
 
     async with speaking(b"HTTP/1.1 422 X\r\nContent-Length: 100\r\n\r\nhalf", hang=hang) as url:
-        told = await deliver(make_options(url=url, allow_private=True), make_event())
+        options = make_options(url=url, allow_private=True, timeout="1h")
+        told = await deliver(options, make_event())
         assert told == f"gave up: {url} answered 422 Unprocessable Entity: half"
+
+
+async def test_of_an_answer_without_end_only_the_beginning_is_read(
+    receiver: Receiver, make_options: MakeOptions, make_event: MakeEvent
+) -> None:
+    written = 0
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse(status=500)
+        await response.prepare(request)
+        while written < 64 * 1024 * 1024:
+            await response.write(b"a" * 65_536)
+            written += 65_536
+        return response
+
+    receiver.answer = flood
+
+    told = await deliver(make_options(url=receiver.url, allow_private=True), make_event())
+
+    assert told == f"retry: {receiver.url} answered 500 Internal Server Error: {'a' * 200}…"
+    assert written < 32 * 1024 * 1024  # what the buffers between the two hold
 
 
 # No answer
