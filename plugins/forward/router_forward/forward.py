@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import aiohttp
 from yarl import URL
 
-from router import Context, Event, GiveUp, RetryLater
+from router import Context, Event, GiveUp, RetryLater, now
 from router_forward.answers import Piece, named, require_success
 from router_forward.connections import failure, refusal, session
 from router_forward.envelopes import envelope
@@ -66,7 +64,7 @@ class Forward:
     def _request(self, event: Event, route: str) -> tuple[dict[str, str], bytes]:
         """Return headers and body; time and signature are new with each attempt, the id is the same."""
         content = envelope(event, self._options.format)
-        signed = webhook_headers(webhook_id(event.id, route), time.time(), content.body, self._keys)
+        signed = webhook_headers(webhook_id(event.id, route), now().timestamp(), content.body, self._keys)
         return {**self._options.headers, **content.headers, **signed}, content.body
 
     async def _post(self, headers: dict[str, str], body: bytes) -> int:
@@ -84,7 +82,7 @@ class Forward:
                 self._told(response.status, text),
                 location=self._location(response),
                 retry_after=response.headers.get("Retry-After"),
-                now=datetime.now(UTC),
+                now=now(),
             )
             return response.status
 
