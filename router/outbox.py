@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -104,7 +105,7 @@ def seen(doubt: Doubt) -> bytes:
             "method": doubt.method,
             "instance": doubt.instance,
             "chat": doubt.chat,
-            "at": datetime.now(UTC),
+            "at": clock.now(),
             "answer": {},
         }
     )

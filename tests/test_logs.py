@@ -231,7 +231,9 @@ def test_masking_leaves_no_phone_number_in_a_line_in_either_format(log: Log) -> 
 @pytest.mark.parametrize("setting", ["masked", "none"])
 def test_an_id_that_holds_a_chat_is_masked_wherever_it_stands(log: Log, setting: str) -> None:
     log.configure(notification=setting)
-    structured.info("x", chatId="79001234567@c.us", sender="79001234567@c.us", idMessage="true_79001234567@c.us_3EB0")
+    structured.info(
+        "x", chatId="79001234567@c.us", sender="79001234567@c.us", idMessage="true_79001234567@c.us_3EB0"
+    )
     structured.info("x", chatId=None, idMessage="3EB0608D6A2901063D63")
     assert "79001234567" not in log.text
     assert log.records[0]["chatId"] == "*********67@c.us"
