@@ -1,0 +1,121 @@
+"""NATS: messages are kept by a stream of JetStream, which acknowledges each."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable
+from urllib.parse import quote
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import PubAck
+
+from router import GiveUp, RetryLater
+from router_broker.message import CONTENT_TYPE, Message
+from router_broker.options import Options
+
+#: Added to the client's own time limits, so that ours come first.
+_SPARE = 5.0
+#: What a header may hold as it is; see https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#3132-http-header-values.
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F))).translate({ord(char): None for char in '"%'})
+
+
+def connection(options: Options, tls: ssl.SSLContext | None) -> JetStream:
+    """Return a connection that is not connected yet."""
+    return JetStream(options, tls)
+
+
+class JetStream:
+    """A connection that ends when it is lost: nothing waits in it for the server to come back."""
+
+    def __init__(self, options: Options, tls: ssl.SSLContext | None) -> None:
+        self._address = options.address
+        self._prefix = options.destination
+        self._timeout = options.timeout
+        self._tls = tls
+        self._client = Client()
+        self._stream: JetStreamContext | None = None
+        self._lost = asyncio.get_running_loop().create_future()
+        self._error: Exception | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._client.is_connected
+
+    async def connect(self) -> None:
+        try:
+            await self._client.connect(
+                [f"{self._address.scheme}://{host}" for host in self._address.hosts],
+                user=self._address.user if self._address.password else None,
+                password=self._address.password,
+                token=None if self._address.password else self._address.user,
+                tls=self._tls,
+                name="green-event-router",
+                error_cb=self._note_error,
+                closed_cb=self._note_loss,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=int(self._timeout + _SPARE),
+                pending_size=0,
+            )
+        except (nats.errors.Error, OSError) as exc:
+            raise self._no_connection(exc) from exc
+        self._stream = self._client.jetstream(timeout=self._timeout + _SPARE)
+
+    async def publish(self, message: Message) -> None:
+        assert self._stream is not None, "connected before"
+        subject = f"{self._prefix}.{message.words}"
+        try:
+            await self._unless_lost(self._stream.publish(subject, message.body, headers=_headers(message)))
+        except nats.js.errors.NoStreamResponseError as exc:
+            raise RetryLater(self._no_stream(subject)) from exc
+        except nats.errors.MaxPayloadError as exc:
+            most = self._client.max_payload
+            raise GiveUp(
+                f"{self._address}: takes {most} bytes (max_payload), and the event has {len(message.body)}"
+            ) from exc
+        except nats.js.errors.APIError as exc:
+            raise RetryLater(f"{self._address}: the stream refused it: {exc.description}") from exc
+        except (nats.errors.Error, OSError) as exc:
+            raise RetryLater(f"{self._address}: not published: {exc}") from exc
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _unless_lost(self, publishing: Awaitable[PubAck]) -> None:
+        """Wait for an acknowledgement, which does not come any more when the connection is lost."""
+        acknowledged = asyncio.ensure_future(publishing)
+        try:
+            await asyncio.wait((acknowledged, self._lost), return_when=asyncio.FIRST_COMPLETED)
+            if not acknowledged.done():
+                raise RetryLater(f"{self._address}: connection lost before the confirmation")
+            acknowledged.result()
+        finally:
+            acknowledged.cancel()
+
+    async def _note_error(self, error: Exception) -> None:
+        self._error = error
+
+    async def _note_loss(self) -> None:
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def _no_connection(self, exc: Exception) -> RetryLater:
+        """Say why: the client's last word is only that no server is left, the one before says more."""
+        reason = self._error if isinstance(exc, nats.errors.NoServersError) and self._error else exc
+        return RetryLater(f"{self._address}: no connection: {str(reason) or type(reason).__name__}")
+
+    def _no_stream(self, subject: str) -> str:
+        return (
+            f"{self._address}: no stream takes {subject}; run: "
+            f"nats stream add --subjects '{self._prefix}.>' --storage file --defaults green-events"
+        )
+
+
+def _headers(message: Message) -> dict[str, str]:
+    attributes = {f"ce-{name}": quote(text, safe=_PRINTABLE) for name, text in message.attributes.items()}
+    return {"Nats-Msg-Id": message.id, "Content-Type": CONTENT_TYPE, **attributes}

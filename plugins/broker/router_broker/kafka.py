@@ -1,0 +1,95 @@
+"""Kafka: a topic's leader answers when all replicas that are in sync have the record."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
+from aiokafka.errors import (  # type: ignore[import-untyped]
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordTooLargeError,
+    UnknownTopicOrPartitionError,
+)
+
+from router import GiveUp, RetryLater
+from router_broker.message import CONTENT_TYPE, Message
+from router_broker.options import Options
+
+
+def connection(options: Options, tls: ssl.SSLContext | None) -> Kafka:
+    """Return a connection that is not connected yet."""
+    return Kafka(options, tls)
+
+
+class Kafka:
+    """A producer. What it may hold unsent is a batch for each partition; then `publish` waits."""
+
+    def __init__(self, options: Options, tls: ssl.SSLContext | None) -> None:
+        self._address = options.address
+        self._topic = options.destination
+        self._producer = AIOKafkaProducer(**arguments(options, tls))
+        self.is_open = True
+
+    async def connect(self) -> None:
+        try:
+            await self._producer.start()
+        except (KafkaError, OSError) as exc:
+            raise RetryLater(
+                f"{self._address}: no connection: {exc}; the log line of aiokafka before says why"
+            ) from exc
+
+    async def publish(self, message: Message) -> None:
+        try:
+            await self._producer.send_and_wait(
+                self._topic, message.body, key=message.key.encode(), headers=_headers(message)
+            )
+        except UnknownTopicOrPartitionError as exc:
+            raise RetryLater(self._no_topic()) from exc
+        except (MessageSizeTooLargeError, RecordTooLargeError) as exc:
+            raise GiveUp(f"{self._address}: {exc}") from exc
+        except (KafkaError, OSError) as exc:
+            self.is_open = False  # a producer whose sequence of numbers broke stays broken
+            raise RetryLater(f"{self._address}: not confirmed: {exc}; it may have the event") from exc
+
+    async def close(self) -> None:
+        self.is_open = False
+        # Its stop() would wait until the broker has all that was sent, and there is no other way out.
+        self._producer._message_accumulator.fail_all(KafkaConnectionError("closed"))
+        await self._producer.client.close()
+        await self._producer.stop()
+
+    def _no_topic(self) -> str:
+        return (
+            f"{self._address}: there is no topic {self._topic!r}; run: kafka-topics.sh --create "
+            f"--topic {self._topic} --bootstrap-server {self._address.hosts[0]}"
+        )
+
+
+def arguments(options: Options, tls: ssl.SSLContext | None) -> dict[str, Any]:
+    """Return what the producer is made with."""
+    address = options.address
+    login = {
+        "sasl_mechanism": options.sasl or "PLAIN",
+        "sasl_plain_username": address.user,
+        "sasl_plain_password": address.password,
+    }
+    protocol = f"{'SASL_' if address.user else ''}{'SSL' if tls else 'PLAINTEXT'}"
+    return {
+        "bootstrap_servers": list(address.hosts),
+        "client_id": "green-event-router",
+        "acks": "all",
+        "enable_idempotence": True,
+        # Less than our own limit, so that a missing topic is told as such.
+        "request_timeout_ms": int(options.timeout * 500),
+        "security_protocol": protocol,
+        "ssl_context": tls,
+        **(login if address.user else {}),
+    }
+
+
+def _headers(message: Message) -> list[tuple[str, bytes]]:
+    attributes = [(f"ce_{name}", text.encode()) for name, text in message.attributes.items()]
+    return [("message_id", message.id.encode()), ("content-type", CONTENT_TYPE.encode()), *attributes]
