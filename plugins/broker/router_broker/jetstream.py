@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from collections.abc import Awaitable
 from urllib.parse import quote
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import PubAck
 
 from router import GiveUp, RetryLater
+from router_broker.loss import Loss, Lost
 from router_broker.message import CONTENT_TYPE, Message
 from router_broker.options import Options
 
@@ -38,7 +36,7 @@ class JetStream:
         self._tls = tls
         self._client = Client()
         self._stream: JetStreamContext | None = None
-        self._lost = asyncio.get_running_loop().create_future()
+        self._loss = Loss()
         self._error: Exception | None = None
 
     @property
@@ -70,7 +68,9 @@ class JetStream:
         assert self._stream is not None, "connected before"
         subject = f"{self._prefix}.{message.words}"
         try:
-            await self._unless_lost(self._stream.publish(subject, message.body, headers=_headers(message)))
+            await self._loss.or_answer(self._stream.publish(subject, message.body, headers=_headers(message)))
+        except Lost as exc:
+            raise RetryLater(f"{self._address}: connection lost; it may have the event") from exc
         except nats.js.errors.NoStreamResponseError as exc:
             raise RetryLater(self._no_stream(subject)) from exc
         except nats.errors.MaxPayloadError as exc:
@@ -86,23 +86,11 @@ class JetStream:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _unless_lost(self, publishing: Awaitable[PubAck]) -> None:
-        """Wait for an acknowledgement, which does not come any more when the connection is lost."""
-        acknowledged = asyncio.ensure_future(publishing)
-        try:
-            await asyncio.wait((acknowledged, self._lost), return_when=asyncio.FIRST_COMPLETED)
-            if not acknowledged.done():
-                raise RetryLater(f"{self._address}: connection lost before the confirmation")
-            acknowledged.result()
-        finally:
-            acknowledged.cancel()
-
     async def _note_error(self, error: Exception) -> None:
         self._error = error
 
     async def _note_loss(self) -> None:
-        if not self._lost.done():
-            self._lost.set_result(None)
+        self._loss.happen()
 
     def _no_connection(self, exc: Exception) -> RetryLater:
         """Say why: the client's last word is only that no server is left, the one before says more."""

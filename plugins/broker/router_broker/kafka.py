@@ -7,7 +7,6 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import (  # type: ignore[import-untyped]
-    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordTooLargeError,
@@ -15,6 +14,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 )
 
 from router import GiveUp, RetryLater
+from router_broker.loss import Loss, Lost
 from router_broker.message import CONTENT_TYPE, Message
 from router_broker.options import Options
 
@@ -31,6 +31,7 @@ class Kafka:
         self._address = options.address
         self._topic = options.destination
         self._producer = AIOKafkaProducer(**arguments(options, tls))
+        self._loss = Loss()
         self.is_open = True
 
     async def connect(self) -> None:
@@ -43,9 +44,13 @@ class Kafka:
 
     async def publish(self, message: Message) -> None:
         try:
-            await self._producer.send_and_wait(
-                self._topic, message.body, key=message.key.encode(), headers=_headers(message)
+            await self._loss.or_answer(
+                self._producer.send_and_wait(
+                    self._topic, message.body, key=message.key.encode(), headers=_headers(message)
+                )
             )
+        except Lost as exc:
+            raise RetryLater(f"{self._address}: connection given up; it may have the event") from exc
         except UnknownTopicOrPartitionError as exc:
             raise RetryLater(self._no_topic()) from exc
         except (MessageSizeTooLargeError, RecordTooLargeError) as exc:
@@ -56,10 +61,12 @@ class Kafka:
 
     async def close(self) -> None:
         self.is_open = False
-        # Its stop() would wait until the broker has all that was sent, and there is no other way out.
-        self._producer._message_accumulator.fail_all(KafkaConnectionError("closed"))
+        self._loss.happen()
+        # Its stop() waits until the broker has all that was sent, however long that takes. The rest of it:
+        self._producer._closed = True
         await self._producer.client.close()
-        await self._producer.stop()
+        await self._producer._sender.close()
+        await self._producer.client.close()  # what the sender opened again before it ended
 
     def _no_topic(self) -> str:
         return (

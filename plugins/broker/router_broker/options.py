@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -84,13 +86,15 @@ class Options:
         """Return what an encrypted connection is made with; ``None`` if it is not encrypted.
 
         Raises:
-            OSError: A file cannot be read, or is no certificate or key.
+            OSError: A file cannot be read, or is no certificate or key; the text names it.
         """
         if not self.address.is_encrypted:
             return None
-        context = ssl.create_default_context(cafile=self.ca_file)
+        with _named("ca_file", self.ca_file):
+            context = ssl.create_default_context(cafile=self.ca_file)
         if self.cert_file:
-            context.load_cert_chain(self.cert_file, self.key_file)
+            with _named("cert_file", self.cert_file):
+                context.load_cert_chain(self.cert_file, self.key_file)
         return context
 
     def _check_destination(self, kind: Kind) -> None:
@@ -105,3 +109,12 @@ class Options:
             raise ValueError(f"{given[0]} is for an encrypted connection, and {address} is not encrypted")
         if self.key_file is not None and self.cert_file is None:
             raise ValueError("key_file: expected cert_file as well")
+
+
+@contextmanager
+def _named(option: str, path: str | None) -> Iterator[None]:
+    """Say which option's file was wrong: the ssl module does not."""
+    try:
+        yield
+    except OSError as exc:
+        raise OSError(f"{option} {path!r}: {exc.strerror or exc}") from exc
