@@ -100,7 +100,7 @@ class JetStream:
     def _no_stream(self, subject: str) -> str:
         return (
             f"{self._address}: no stream takes {subject}; run: "
-            f"nats stream add --subjects '{self._prefix}.>' --storage file --defaults green-events"
+            f"nats stream add NAME --subjects '{self._prefix}.>' --storage file --defaults"
         )
 
 

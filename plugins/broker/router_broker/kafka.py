@@ -8,8 +8,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import (  # type: ignore[import-untyped]
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
-    RecordTooLargeError,
     UnknownTopicOrPartitionError,
 )
 
@@ -17,6 +17,9 @@ from router import GiveUp, RetryLater
 from router_broker.loss import Loss, Lost
 from router_broker.message import CONTENT_TYPE, Message
 from router_broker.options import Options
+
+#: Bytes that may wait for each partition, and that are sent at once.
+_BATCH = 256 * 1024
 
 
 def connection(options: Options, tls: ssl.SSLContext | None) -> Kafka:
@@ -53,8 +56,10 @@ class Kafka:
             raise RetryLater(f"{self._address}: connection given up; it may have the event") from exc
         except UnknownTopicOrPartitionError as exc:
             raise RetryLater(self._no_topic()) from exc
-        except (MessageSizeTooLargeError, RecordTooLargeError) as exc:
-            raise GiveUp(f"{self._address}: {exc}") from exc
+        except MessageSizeTooLargeError as exc:
+            raise self._too_large(exc) from exc
+        except KafkaTimeoutError as exc:
+            raise RetryLater(f"{self._address}: takes events more slowly than they come") from exc
         except (KafkaError, OSError) as exc:
             self.is_open = False  # a producer whose sequence of numbers broke stays broken
             raise RetryLater(f"{self._address}: not confirmed: {exc}; it may have the event") from exc
@@ -67,6 +72,14 @@ class Kafka:
         await self._producer.client.close()
         await self._producer._sender.close()
         await self._producer.client.close()  # what the sender opened again before it ended
+
+    def _too_large(self, exc: Exception) -> Exception:
+        if exc.args:  # aiokafka's own, about this event
+            return GiveUp(f"{self._address}: {exc}")
+        return RetryLater(  # the broker's, about all that was sent at once
+            f"{self._address}: topic {self._topic!r} takes less than was sent at once; compare its "
+            f"max.message.bytes with {_BATCH} bytes, and with the event"
+        )
 
     def _no_topic(self) -> str:
         return (
@@ -89,6 +102,7 @@ def arguments(options: Options, tls: ssl.SSLContext | None) -> dict[str, Any]:
         "client_id": "green-event-router",
         "acks": "all",
         "enable_idempotence": True,
+        "max_batch_size": _BATCH,
         # Less than our own limit, so that a missing topic is told as such.
         "request_timeout_ms": int(options.timeout * 500),
         "security_protocol": protocol,

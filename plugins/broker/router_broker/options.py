@@ -90,10 +90,10 @@ class Options:
         """
         if not self.address.is_encrypted:
             return None
-        with _named("ca_file", self.ca_file):
+        with _about(f"ca_file {self.ca_file!r}"):
             context = ssl.create_default_context(cafile=self.ca_file)
         if self.cert_file:
-            with _named("cert_file", self.cert_file):
+            with _about(f"cert_file {self.cert_file!r}, key_file {self.key_file!r}"):
                 context.load_cert_chain(self.cert_file, self.key_file)
         return context
 
@@ -112,9 +112,9 @@ class Options:
 
 
 @contextmanager
-def _named(option: str, path: str | None) -> Iterator[None]:
-    """Say which option's file was wrong: the ssl module does not."""
+def _about(files: str) -> Iterator[None]:
+    """Name the files in an error about them: the ssl module does not."""
     try:
         yield
     except OSError as exc:
-        raise OSError(f"{option} {path!r}: {exc.strerror or exc}") from exc
+        raise OSError(f"{files}: {exc.strerror or exc}") from exc

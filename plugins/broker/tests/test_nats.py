@@ -18,7 +18,7 @@ async def test_a_missing_stream_is_told_with_the_command_that_makes_it(begin: Be
     server, one = begin(Nats), event()
 
     async with publisher(server) as publish:
-        with pytest.raises(RetryLater, match=r"run: nats stream add --subjects 'green\.events\.>'"):
+        with pytest.raises(RetryLater, match=r"run: nats stream add NAME --subjects 'green\.events\.>'"):
             await publish(one)
         await server.prepare(DESTINATION)
         await publish(one)

@@ -62,6 +62,6 @@ async def test_a_certificate_that_is_not_there_stops_the_start(tmp_path: Path, b
     server = begin(Nats)
     server.tls = tmp_path
 
-    with pytest.raises(OSError, match="ca_file '.*/nowhere': No such file or directory"):
+    with pytest.raises(OSError, match=r"ca_file '.*/nowhere': No such file or directory"):
         async with publisher(server, ca_file=str(tmp_path / "nowhere")):
             pass
