@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from router_autoreply.said import FIELDS, hear, storable
+
+from router import Event, samples
+from router.events import Transport
+from router.normalize import normalize
+
+
+def event(sample: str, **about: Any) -> Event:
+    body = json.loads(samples.read(f"incomingMessageReceived/{sample}.json"))
+    body["senderData"].update(about)
+    return normalize(body, id="e1", received_at=datetime.now(UTC), transport=Transport.WEBHOOK)
+
+
+@pytest.mark.parametrize(
+    ("sample", "text"),
+    [
+        ("wa-text-waba", "I use GREEN-API to send this message to you!"),
+        ("tg-text-user", "Привет, как дела?"),
+        ("wa-buttons-response", "Green"),
+        ("wa-list-response", "Option 2"),
+        ("wa-template-button-reply-singular", "red"),
+        ("composed-wa-interactive-buttons-response", "Barre"),
+        ("wa-poll-update", "Green"),
+        ("docs-image-1", "Image"),
+        ("wa-reaction", None),
+        ("wa-edited-text", None),
+        ("composed-wa-deleted", None),
+        ("wa-poll", None),
+        ("wa-sticker", None),
+        ("wa-contacts-array", None),
+        ("docs-buttons-1", None),
+        ("docs-listMessage-repaired", None),
+        ("docs-location-1", None),
+        ("max-group-text", None),
+        ("wa-poll-update-group", None),
+    ],
+)
+def test_what_a_person_wrote_or_picked_is_heard(sample: str, text: str | None) -> None:
+    said = hear(event(sample), groups=False)
+
+    assert (said.text if said else None) == text
+
+
+@pytest.mark.parametrize(
+    "chat", ["120363043968066561@g.us", "79001234567-1581234048@g.us", "-10000000000000"]
+)
+def test_groups_are_heard_if_they_are_to_be(chat: str) -> None:
+    in_group = event("wa-text-waba", chatId=chat)
+
+    assert hear(in_group, groups=False) is None
+    assert hear(in_group, groups=True) is not None
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"chatType": "channel"},
+        {"senderType": "bot"},
+        {"senderType": "channel"},
+        {"chatId": "status@broadcast"},
+        {"chatId": "120363043968066561@newsletter"},
+        {"chatId": None},
+    ],
+    ids=str,
+)
+def test_who_is_no_person_is_not_heard(about: dict[str, Any]) -> None:
+    assert hear(event("tg-text-user", **about), groups=True) is None
+
+
+@pytest.mark.parametrize("folder", ["outgoingMessageReceived", "outgoingAPIMessageReceived", "incomingCall"])
+def test_only_incoming_messages_are_heard(folder: str) -> None:
+    names = [name for name in samples.names() if name.startswith(f"{folder}/")]
+    bodies = [json.loads(samples.read(name)) for name in names]
+    events = [
+        normalize(body, id="e", received_at=datetime.now(UTC), transport=Transport.WEBHOOK) for body in bodies
+    ]
+
+    assert names
+    assert [hear(each, groups=True) for each in events] == [None] * len(names)
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        [],
+        None,
+        "x",
+        [1],
+        [{}],
+        [{"optionName": "A", "optionVoters": []}],
+        [{"optionName": "A", "optionVoters": ["1"]}, {"optionName": "B", "optionVoters": ["1"]}],
+        [{"optionName": 1, "optionVoters": ["1"]}],
+    ],
+    ids=str,
+)
+def test_a_vote_for_none_or_several_is_nothing(votes: Any) -> None:
+    vote = event("wa-poll-update")
+    vote.data["messageData"]["pollMessageData"]["votes"] = votes
+
+    assert hear(vote, groups=True) is None
+
+
+def test_values_are_those_of_the_event() -> None:
+    said = hear(event("wa-poll-update", senderName=""), groups=False)
+
+    assert said is not None
+    assert said.is_vote
+    assert {f"event.{name}" for name in FIELDS} - said.values.keys() == {"event.sender_name"}
+    assert (said.values["event.text"], said.values["event.instance"]) == ("Green", "1101000001")
+
+
+def test_a_text_is_bounded_and_can_be_sent() -> None:
+    long = event("tg-text-user")
+    long.data["messageData"]["textMessageData"]["textMessage"] = "\ud800" + "x" * 100_000
+    said = hear(
+        normalize(long.data, id="e", received_at=datetime.now(UTC), transport=Transport.WEBHOOK), groups=False
+    )
+
+    assert said is not None
+    assert said.text == "?" + "x" * 19_999
+    assert storable("👋\udc00") == "👋?"
