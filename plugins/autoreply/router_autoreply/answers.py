@@ -10,8 +10,9 @@ from router_autoreply.hours import Week
 from router_autoreply.menus import Menus, Move, Path
 from router_autoreply.options import EVENT_NAMES, Options, Rule
 from router_autoreply.patterns import Find
-from router_autoreply.said import Said, storable
+from router_autoreply.said import Said
 from router_autoreply.templates import Template, parse
+from router_autoreply.texts import storable
 
 #: Characters of a message by messenger; GREEN-API refuses more.
 _LONGEST = {"telegram": 4096, "max": 4000}
@@ -71,10 +72,10 @@ class Answers:
         path = self._menus.known(path)
         if self._week is not None and not self._week.has(moment):
             return self._unasked(self._closed, said, path)
-        if path and (move := self._menus.answered(path, said.text)):
+        if path and (move := self._menus.answered(path, said.folded)):
             return self._moved(move, said)
         for rule in self._rules:
-            if (found := rule.find(said.text)) is not None:
+            if (found := rule.find(said)) is not None:
                 return self._replied(rule.reply, {**said.values, **found}, path)
         if path:
             return None if said.is_vote else self._moved(self._menus.reminded(path), said)

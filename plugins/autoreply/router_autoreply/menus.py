@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from router_autoreply.options import Dialog, Menu, Options
-from router_autoreply.said import folded
 from router_autoreply.templates import Template, parse
+from router_autoreply.texts import folded
 
 #: Names of the open menus, the one that is shown last; empty: none is open.
 Path = tuple[str, ...]
 
 #: What people write around a number: "1.", "2)", "(3)", and the parts of the emoji that shows a digit.
-_AROUND = re.compile(r"^[\s#(]+|[\s.,!)\u20e3\ufe0f]+$")
+_AROUND = " .,!()#\u20e3\ufe0f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,7 @@ class Menus:
     """
 
     def __init__(self, options: Options, names: tuple[str, ...]) -> None:
-        self._dialog = options.dialog
-        self._names = names
+        self._back = _answers(0, options.dialog.back)
         self._reminder = parse(options.dialog.reminder, names)
         self._menus = {name: _Menu(menu, options.dialog, names) for name, menu in options.menus.items()}
 
@@ -44,17 +42,19 @@ class Menus:
         return Move(self._menus[name].shown(is_sub=len(path) > 1), path)
 
     def answered(self, path: Path, text: str) -> Move | None:
-        """Return where an answer leads, or ``None`` if it is none of the choices."""
-        menu = self._menus[path[-1]]
-        said = _plain(text)
-        if len(path) > 1 and said in _answers(0, self._dialog.back):
+        """Return where an answer leads, or ``None`` if it is none of the choices.
+
+        Args:
+            path: With the menu that is shown.
+            text: The answer, folded.
+        """
+        answer = _plain(text)
+        if len(path) > 1 and answer in self._back:
             return self.opened(path[-2], path[:-1])
-        choice = menu.choices.get(said)
+        choice = self._menus[path[-1]].choices.get(answer)
         if choice is None:
             return None
-        if choice.menu is not None:
-            return self.opened(choice.menu, path)
-        return Move(choice.reply, ())
+        return self.opened(choice.menu, path) if choice.menu else Move(choice.reply, ())
 
     def reminded(self, path: Path) -> Move:
         """Show the choices once more."""
@@ -91,8 +91,8 @@ class _Menu:
 
 def _answers(number: int, name: str) -> set[str]:
     """Return the ways to pick a choice: its number, its name, and its line as it is shown."""
-    return {str(number), _plain(name), _plain(f"{number}. {name}")}
+    return {str(number), _plain(folded(name)), _plain(folded(f"{number}. {name}"))}
 
 
 def _plain(text: str) -> str:
-    return " ".join(_AROUND.sub("", folded(text)).split())
+    return " ".join(text.split()).strip(_AROUND)

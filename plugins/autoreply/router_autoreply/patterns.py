@@ -7,15 +7,17 @@ and no message can make it hang.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import re2  # type: ignore[import-untyped]
 
-from router_autoreply.said import folded
+from router_autoreply.said import Said
+from router_autoreply.texts import folded
 
-#: Finds in a text what a rule listens for: values by name, ``None`` if it is not there.
-Find = Callable[[str], Mapping[str, str] | None]
+#: Finds what a rule listens for: values by name, ``None`` if it is not there.
+Find = Callable[[Said], Mapping[str, str] | None]
 
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
@@ -24,20 +26,26 @@ _OPTIONS.max_mem = 1 << 20
 
 #: In RE2 these know the letters of English only: on other texts they would silently not match.
 _ENGLISH_ONLY = re.compile(r"(?<!\\)(?:\\\\)*(?P<found>\\[bBwW])")
-_LETTER = r"\pL\pM\pN_"
-_IS_LETTER = re2.compile(f"[{_LETTER}]")
+_LETTER, _NO_LETTER = r"[\pL\pM\pN_]", r"[^\pL\pM\pN_]"
+_IS_LETTER = re2.compile(_LETTER)
 
 
 def keywords(words: Sequence[str]) -> Find:
-    r"""Return what finds any of the words, as a whole, whatever its case.
+    """Return what finds any of the words, as a whole, whatever its case.
 
     Raises:
-        ValueError: A word is blank.
+        ValueError: A word is blank, or there are too many.
     """
     if not all(word.strip() for word in words):
-        raise ValueError("a keyword is blank")
-    pattern = re2.compile("|".join(_whole(folded(word).split()) for word in words), _OPTIONS)
-    return lambda text: {} if pattern.search(folded(text)) else None
+        raise ValueError("keywords: one is blank")
+    alike = defaultdict(list)
+    for word in words:
+        parts = folded(word).split()
+        # A word that begins or ends with a letter has none before or after it.
+        edges = (_IS_LETTER.match(parts[0]) is not None, _IS_LETTER.match(parts[-1][-1]) is not None)
+        alike[edges].append(r"\s+".join(map(re2.escape, parts)))
+    pattern = _compiled("keywords", "|".join(_any_of(same, *edges) for edges, same in alike.items()))
+    return lambda said: {} if pattern.search(said.folded) else None
 
 
 def regex(pattern: str) -> tuple[Find, list[str]]:
@@ -48,12 +56,9 @@ def regex(pattern: str) -> tuple[Find, list[str]]:
     """
     if found := _ENGLISH_ONLY.search(pattern):
         raise ValueError(_advice(found["found"]))
-    try:
-        compiled = re2.compile(pattern, _OPTIONS)
-    except re2.error as exc:
-        raise ValueError(f"regex: {_reason(exc)}; its syntax is RE2's") from None
+    compiled = _compiled("regex", pattern)
     names = sorted(compiled.groupindex, key=compiled.groupindex.__getitem__)
-    return lambda text: _groups(compiled.search(text)), names
+    return lambda said: _groups(compiled.search(said.text)), names
 
 
 def command(words: Sequence[str], arguments: Sequence[str]) -> Find:
@@ -72,18 +77,24 @@ def command(words: Sequence[str], arguments: Sequence[str]) -> Find:
         raise ValueError(f"arguments: a name occurs twice in {', '.join(arguments)}")
     known = {folded(word.strip()) for word in words}
 
-    def find(text: str) -> Mapping[str, str] | None:
-        said, *rest = text.split(maxsplit=1)
-        return _arguments(rest, arguments) if folded(said) in known else None
+    def find(said: Said) -> Mapping[str, str] | None:
+        word, *rest = said.text.split(maxsplit=1)
+        return _arguments(rest, arguments) if folded(word) in known else None
 
     return find
 
 
-def _whole(words: Sequence[str]) -> str:
-    """Return what finds words with any white space between them, but not within a longer word."""
-    before = rf"(?:^|[^{_LETTER}])" if _IS_LETTER.match(words[0]) else ""
-    after = rf"(?:$|[^{_LETTER}])" if _IS_LETTER.match(words[-1][-1]) else ""
-    return before + r"\s+".join(map(re2.escape, words)) + after
+def _any_of(words: Sequence[str], begins: bool, ends: bool) -> str:
+    before, after = f"(?:^|{_NO_LETTER})" if begins else "", f"(?:$|{_NO_LETTER})" if ends else ""
+    return f"{before}(?:{'|'.join(words)}){after}"
+
+
+def _compiled(what: str, pattern: str) -> Any:
+    try:
+        return re2.compile(pattern, _OPTIONS)
+    except re2.error as exc:
+        reason = exc.args[0].decode("utf-8", "replace")
+        raise ValueError(f"{what}: {reason}; the syntax is that of RE2") from None
 
 
 def _arguments(rest: Sequence[str], names: Sequence[str]) -> dict[str, str]:
@@ -98,12 +109,7 @@ def _groups(found: Any) -> Mapping[str, str] | None:
 
 
 def _advice(found: str) -> str:
-    if found in {r"\w", r"\W"}:
-        instead = f"[{_LETTER}]" if found == r"\w" else f"[^{_LETTER}]"
-        return rf"regex: {found} knows English letters only; for those of all languages write {instead}"
-    return rf"regex: {found} knows English letters only; for whole words use keywords, or (?:^|[^{_LETTER}])"
-
-
-def _reason(exc: Exception) -> str:
-    reason = exc.args[0] if exc.args else ""
-    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    instead = {r"\w": f"write {_LETTER}", r"\W": f"write {_NO_LETTER}"}.get(
+        found, "use keywords for whole words"
+    )
+    return f"regex: {found} knows English letters only; {instead}"

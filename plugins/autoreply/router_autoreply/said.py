@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from router import Event
-
-#: Characters of a text that are looked at.
-LONGEST_TEXT = 20_000
+from router_autoreply.texts import LONGEST, folded, storable
 
 #: Kinds of messages whose text a person wrote or picked. No reactions, no edits, no cards.
 _WRITTEN = {
@@ -50,6 +47,8 @@ class Said:
     """One message of a person."""
 
     text: str
+    #: The text as it is compared.
+    folded: str
     #: Who said it; the chat's id where the sender is not known.
     person: str
     #: It is the option that was picked in a poll: no message of its own.
@@ -71,25 +70,15 @@ def hear(event: Event, *, groups: bool) -> Said | None:
         return None
     is_vote = event.message_type == _VOTE
     text = _picked(event) if is_vote else event.text if event.message_type in _WRITTEN else None
-    if not text or not text.strip():
-        return None
-    text = storable(text[:LONGEST_TEXT])
-    return Said(text, event.sender or event.chat, is_vote, _values(event, text))
+    text = storable((text or "").strip()[:LONGEST])
+    return (
+        Said(text, folded(text), event.sender or event.chat, is_vote, _values(event, text)) if text else None
+    )
 
 
 def is_group(chat: str) -> bool:
     """Return whether a chat has more than two in it."""
     return chat.endswith("@g.us") or chat.startswith("-")
-
-
-def storable(text: str) -> str:
-    """Return a text without halves of surrogate pairs, which JSON may hold and nothing can send."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def folded(text: str) -> str:
-    """Return a text as it is compared: without upper case, and one form for what looks alike."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _is_of_a_person(event: Event) -> bool:

@@ -11,8 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-#: Characters that any value may have; what is longer is cut.
-LONGEST_VALUE = 20_000
+from router_autoreply.texts import LONGEST
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{(?P<place>[^{}]*)\}|[{}]")
 _BRACES = {"{{": "{", "}}": "}"}
@@ -77,4 +76,4 @@ def _meant(name: str, names: Collection[str]) -> str:
 
 
 def _value(place: Place, values: Mapping[str, str]) -> str:
-    return values.get(place.name, "")[:LONGEST_VALUE] or place.default
+    return values.get(place.name, "")[:LONGEST] or place.default

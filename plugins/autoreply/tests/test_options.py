@@ -62,7 +62,10 @@ def test_the_readme_has_every_option() -> None:
             "{rules: [{regex: '(?P<a>x)', reply: '{match.b}'}]}",
             "reply: {match.b} in a template: did you mean {match.a}?",
         ),
-        ("{rules: [{regex: '(', reply: a}]}", "regex: missing ): (; its syntax is RE2's - at `$.rules[0]`"),
+        (
+            "{rules: [{regex: '(', reply: a}]}",
+            "regex: missing ): (; the syntax is that of RE2 - at `$.rules[0]`",
+        ),
         ("{rules: [{command: /a, arguments: [b], reply: '{argument.c}'}]}", "did you mean {argument.b}?"),
         ("{rules: [{command: /a, arguments: ['b c'], reply: a}]}", "$.rules[0].arguments[0]"),
         ("{menu: m, menus: {m: {text: '{x}', choices: [{name: A, reply: a}]}}}", "text: {x} in a template"),

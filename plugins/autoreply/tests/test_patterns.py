@@ -2,6 +2,12 @@ from __future__ import annotations
 
 import pytest
 from router_autoreply import patterns
+from router_autoreply.said import Said
+from router_autoreply.texts import folded
+
+
+def said(text: str) -> Said:
+    return Said(text.strip(), folded(text), "1@c.us")
 
 
 @pytest.mark.parametrize(
@@ -18,6 +24,7 @@ from router_autoreply import patterns
         ("24/7", "open 24/7"),
         ("👍", "ok👍🏽"),
         ("हिन्दी", "क्या हिन्दी में"),
+        ("-", "a-b"),
         ("don't", "i DON'T know"),
         ("a.b", "a.b"),
         ("\\", "a \\ b"),
@@ -25,7 +32,7 @@ from router_autoreply import patterns
     ids=ascii,
 )
 def test_a_keyword_is_found_whatever_its_case(word: str, text: str) -> None:
-    assert patterns.keywords(["nothing", word])(text) == {}
+    assert patterns.keywords(["nothing", word])(said(text)) == {}
 
 
 @pytest.mark.parametrize(
@@ -44,16 +51,16 @@ def test_a_keyword_is_found_whatever_its_case(word: str, text: str) -> None:
     ids=ascii,
 )
 def test_a_keyword_is_a_whole_word(word: str, text: str) -> None:
-    assert patterns.keywords([word])(text) is None
+    assert patterns.keywords([word])(said(text)) is None
 
 
 def test_groups_of_a_regex_are_values() -> None:
     find, names = patterns.regex(r"(?i)заказ\s+(?P<number>\d+)(?: к (?P<day>\pL+))?")
 
     assert names == ["number", "day"]
-    assert find("Где ЗАКАЗ 17 к среде?") == {"match.number": "17", "match.day": "среде"}
-    assert find("заказ 17") == {"match.number": "17", "match.day": ""}
-    assert find("заказ") is None
+    assert find(said("Где ЗАКАЗ 17 к среде?")) == {"match.number": "17", "match.day": "среде"}
+    assert find(said("заказ 17")) == {"match.number": "17", "match.day": ""}
+    assert find(said("заказ")) is None
 
 
 @pytest.mark.parametrize("pattern", [r"(a+)+$", r"(a|aa)+$", r"(.*a){20}x", r"^(([a-z])+.)+[A-Z]([a-z])+$"])
@@ -61,19 +68,19 @@ def test_groups_of_a_regex_are_values() -> None:
 def test_no_pattern_hangs(pattern: str) -> None:
     find, _ = patterns.regex(pattern)
 
-    assert find("a" * 20_000 + "!") is None
+    assert find(said("a" * 20_000 + "!")) is None
 
 
 @pytest.mark.parametrize(
     ("pattern", "problem"),
     [
-        ("(", r"regex: missing ): (; its syntax is RE2's"),
-        (r"(a)\1", "its syntax is RE2's"),
-        (r"(?=a)", "its syntax is RE2's"),
-        (r"((a{100}){100}){100}", "its syntax is RE2's"),
-        (r"\bsale\b", r"regex: \b knows English letters only; for whole words use keywords"),
-        (r"(\w+)", r"regex: \w knows English letters only; for those of all languages write [\pL\pM\pN_]"),
-        (r"a\\\W", r"regex: \W knows English letters only; for those of all languages write [^\pL\pM\pN_]"),
+        ("(", r"regex: missing ): (; the syntax is that of RE2"),
+        (r"(a)\1", "the syntax is that of RE2"),
+        (r"(?=a)", "the syntax is that of RE2"),
+        (r"((a{100}){100}){100}", "the syntax is that of RE2"),
+        (r"\bsale\b", r"regex: \b knows English letters only; use keywords for whole words"),
+        (r"(\w+)", r"regex: \w knows English letters only; write [\pL\pM\pN_]"),
+        (r"a\\\W", r"regex: \W knows English letters only; write [^\pL\pM\pN_]"),
     ],
 )
 def test_a_regex_without_meaning_is_refused(pattern: str, problem: str) -> None:
@@ -86,7 +93,7 @@ def test_a_regex_without_meaning_is_refused(pattern: str, problem: str) -> None:
 def test_a_backslash_before_a_letter_is_allowed() -> None:
     find, _ = patterns.regex(r"a\\b")
 
-    assert find(r"a\b") == {}
+    assert find(said(r"a\b")) == {}
 
 
 @pytest.mark.parametrize(
@@ -101,12 +108,12 @@ def test_a_backslash_before_a_letter_is_allowed() -> None:
     ],
 )
 def test_a_command_has_the_words_behind_it_as_arguments(text: str, expected: dict[str, str] | None) -> None:
-    assert patterns.command(["/order", "заказ"], ["item", "amount"])(text) == expected
+    assert patterns.command(["/order", "заказ"], ["item", "amount"])(said(text)) == expected
 
 
 def test_one_argument_takes_all_and_none_takes_none() -> None:
-    assert patterns.command(["/say"], ["all"])("/say a  b\nc") == {"argument.all": "a  b\nc"}
-    assert patterns.command(["/help"], [])("/help me please") == {}
+    assert patterns.command(["/say"], ["all"])(said("/say a  b\nc")) == {"argument.all": "a  b\nc"}
+    assert patterns.command(["/help"], [])(said("/help me please")) == {}
 
 
 @pytest.mark.parametrize(
@@ -125,5 +132,14 @@ def test_a_command_without_meaning_is_refused(words: list[str], arguments: list[
 
 
 def test_a_blank_keyword_is_refused() -> None:
-    with pytest.raises(ValueError, match="a keyword is blank"):
+    with pytest.raises(ValueError, match="keywords: one is blank"):
         patterns.keywords(["a", " "])
+
+
+@pytest.mark.timeout(5)
+def test_there_may_be_many_keywords() -> None:
+    words = [f"слово{number}" for number in range(5000)]
+
+    assert patterns.keywords(words)(said("и слово4999!")) == {}
+    with pytest.raises(ValueError, match="keywords: pattern too large"):
+        patterns.keywords(["x" * 1_000_000])

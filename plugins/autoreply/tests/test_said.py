@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from router_autoreply.said import FIELDS, hear, storable
+from router_autoreply.said import FIELDS, hear
 
 from router import Event, samples
 from router.events import Transport
@@ -125,4 +125,3 @@ def test_a_text_is_bounded_and_can_be_sent() -> None:
 
     assert said is not None
     assert said.text == "?" + "x" * 19_999
-    assert storable("👋\udc00") == "👋?"

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+from router_autoreply.texts import LONGEST, folded, storable
+
+
+@pytest.mark.parametrize("text", ["ÉTÉ", "e\u0301te\u0301", "Été"], ids=ascii)
+def test_what_looks_alike_is_compared_alike(text: str) -> None:
+    assert folded(text) == "été"
+
+
+@pytest.mark.timeout(5)
+def test_many_marks_on_a_letter_take_no_time() -> None:
+    text = "a" + "\u0301\u0316" * 1_000_000
+
+    assert len(folded(text)) < 40
+    assert folded("и" + "\u0306" * 30) == "й" + "\u0306" * 29
+    assert len(folded("\ufdfa" * LONGEST)) == 18 * LONGEST
+
+
+def test_halves_of_surrogate_pairs_cannot_be_sent() -> None:
+    assert storable("👋\udc00") == "👋?"
