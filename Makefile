@@ -62,15 +62,18 @@ tests/system/$(VENV)/ready: tests/system/requirements.txt
 
 # New versions of everything, with hashes and without addresses. Needs uv. Extras stay, as in coverage[toml]: pip would
 # look for those in the newest version, for which there is no hash.
+LOCK = uv pip compile -q --universal $(UPGRADE) --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
+    --python-version 3.11 --find-links .wheels $(OWN:%=--no-emit-package %)
+UPGRADE := --upgrade
+OWN := green-event-router $(PLUGINS:plugins/%=green-event-router-%)
 lock:
-	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
-	    --python-version 3.11 --group build -o requirements.txt pyproject.toml
-	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
-	    --python-version 3.11 --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
-	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
-	    --python-version 3.11 -o bench/requirements.txt bench/requirements.in
-	uv pip compile -q --universal --upgrade --generate-hashes --no-header --no-emit-index-url --no-strip-extras \
-	    --python-version 3.11 -o tests/system/requirements.txt tests/system/requirements.in
+	rm -rf .wheels
+	for package in $(PACKAGES); do uv build -q --wheel -o .wheels $$package; done
+	$(LOCK) --group build --group plugins -o requirements.txt pyproject.toml
+	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(LOCK) -o bench/requirements.txt bench/requirements.in
+	$(LOCK) -o tests/system/requirements.txt tests/system/requirements.in
+	rm -rf .wheels
 
 clean:
 	rm -rf $(VENV) bench/$(VENV) tests/system/$(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
