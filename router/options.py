@@ -187,6 +187,8 @@ def _default(field: types.Field) -> JsonObject:
     default = field.default
     if field.default_factory in (list, dict):
         default = field.default_factory()
+    if isinstance(default, tuple):
+        default = list(default)
     if isinstance(default, Duration | Size):
         return {"default": f"{default:g}s" if isinstance(default, Duration) else f"{default}B"}
     return {"default": default} if isinstance(default, str | int | float | bool | list | dict) else {}

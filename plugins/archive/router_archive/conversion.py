@@ -53,4 +53,6 @@ def convert_what_is_over(folders: Sequence[Path], logger: Logger, is_stopped: Ca
             except Exception as exc:  # a damaged file, a full disk: the lines are still there
                 logger.error("archive.parquet_failed", file=str(log), error=f"{type(exc).__name__}: {exc}")
             else:
-                logger.info("archive.parquet_written", file=str(done.file), rows=done.rows, damaged=done.damaged)
+                logger.info(
+                    "archive.parquet_written", file=str(done.file), rows=done.rows, damaged=done.damaged
+                )

@@ -97,5 +97,3 @@ def test_without_pyarrow_it_says_what_to_install(folder: Path, monkeypatch: pyte
 
 def test_a_folder_that_is_not_there_is_a_usage_error() -> None:
     assert run("check", "nowhere").exit_code == 2
-
-

@@ -149,7 +149,9 @@ def adding(what: Callable[[], object]) -> Callable[[Any, Path], None]:
 def test_damaged_lines_are_kept_beside(tmp_path: Path) -> None:
     log = log_of(tmp_path, [event(1)])
     with log.open("ab") as file:
-        file.write(b'{"id": "e2", "recei\n[]\n{}\n{"id": "e3", "received_at": "never"}\n\n' + b"[" * 100_000 + b"\n")
+        file.write(
+            b'{"id": "e2", "recei\n[]\n{}\n{"id": "e3", "received_at": "never"}\n\n' + b"[" * 100_000 + b"\n"
+        )
     log_of(tmp_path, [event(4)])
 
     done = convert(log)

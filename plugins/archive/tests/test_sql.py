@@ -49,9 +49,7 @@ def archive(log: Log, **options: Any) -> Iterator[SqlArchive]:
         yield made
 
 
-@pytest.fixture(
-    name="url", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.system)]
-)
+@pytest.fixture(name="url", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.system)])
 def _url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/deep/er/archive.db"
@@ -111,7 +109,9 @@ async def test_an_event_that_is_there_already_is_left_as_it_is(url: str) -> None
     assert [line["new"] for line in log.lines] == [True, False, True]
 
 
-@pytest.mark.parametrize("text", ["a\0b", "\ufffd", "\u2028", "👨‍👩‍👧‍👦", "x" * 100_000], ids=lambda text: ascii(text)[:12])
+@pytest.mark.parametrize(
+    "text", ["a\0b", "\ufffd", "\u2028", "👨‍👩‍👧‍👦", "x" * 100_000], ids=lambda text: ascii(text)[:12]
+)
 def test_whatever_a_text_holds_it_is_taken(url: str, text: str) -> None:
     kept = event(text=text)
     with archive(Log(), url=url) as keep:
@@ -184,7 +184,10 @@ async def test_a_table_of_somebody_else_is_not_used(url: str) -> None:
         connection.execute(sa.text("ALTER TABLE events RENAME COLUMN data TO body"))
     engine.dispose()
 
-    with archive(Log(), url=url) as keep, pytest.raises(MissingColumns, match="table events has no columns data"):
+    with (
+        archive(Log(), url=url) as keep,
+        pytest.raises(MissingColumns, match="table events has no columns data"),
+    ):
         await keep.start()
 
 
@@ -213,7 +216,9 @@ def test_a_database_that_takes_nothing_is_tried_again(tmp_path: Path) -> None:
         (tmp_path / "archive.db").rmdir()
 
 
-async def test_a_database_that_is_not_there_yet_does_not_keep_the_router_from_starting(tmp_path: Path) -> None:
+async def test_a_database_that_is_not_there_yet_does_not_keep_the_router_from_starting(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "archive.db").mkdir()
     log, url = Log(), f"sqlite:///{tmp_path}/archive.db"
     with archive(log, url=url) as keep:
@@ -301,5 +306,3 @@ def test_sqlite_waits_for_the_disk(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         (data,) = connection.execute("SELECT data ->> '$.typeWebhook' FROM events").fetchone()
     assert data == "incomingMessageReceived"
-
-
