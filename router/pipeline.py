@@ -11,6 +11,7 @@ from aiohttp import ClientSession
 from anyio import create_task_group
 from anyio.abc import TaskGroup
 
+from router import clock
 from router.alert_calls import channel_call
 from router.alert_texts import Composer
 from router.alerts import Alerts
@@ -174,7 +175,7 @@ class Pipeline:
     def _dispatch(self, handlers: list[RouteHandler], http: ClientSession) -> Dispatcher:
         config = self._loaded.config
         loop, apis = asyncio.get_running_loop(), _apis(config, self._green_api)
-        ping_pong = PingPong(loop.time)
+        ping_pong = PingPong(clock.seconds)
 
         def target(handler: RouteHandler) -> Target:
             plugin = handler.registered.plugin

@@ -74,7 +74,7 @@ class PingPong:
     """Notices who is answered so often that both sides may be machines, and cuts him off until he pauses.
 
     Args:
-        clock: Tells seconds: `asyncio.AbstractEventLoop.time`.
+        clock: Tells seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
