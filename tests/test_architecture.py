@@ -100,6 +100,7 @@ WITHIN = {
     ("app", "loading"): "what was loaded is built",
     ("app", "pipeline"): "around what is served",
     ("pipeline", "loading"): "what was loaded is built",
+    ("pytest_plugin", "testing"): "its fixture starts what is tested with",
     ("__main__", "cli"): "two names of one door",
 }
 LEVEL = {part: level for level, parts in enumerate(ROOMS.values()) for part in parts}
@@ -179,6 +180,7 @@ ASKS_THE_SYSTEM = {
     "inbox.sqlite_writer": "measures the disk",
     "intake": "ids sort by the time they were made",
     "pace": "an operator's command runs beside a router",
+    "testing.clock": "waits for threads and the network",
     "watchdog": "measures the machine",
 }
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import aiohttp
 
+from router import Context, RegisterHandler, hookimpl
 from router.greenapi.simulator import Simulator
-from tests.test_docs import DOCS, blocks
+from router.testing import StartRouter, make_event
+from tests.test_docs import DOCS, ROOT, blocks
 
 PAGE = DOCS / "how-to" / "try-without-an-account.md"
 
@@ -23,6 +27,52 @@ async def test_green_api_is_served_in_the_test(green_api: Simulator) -> None:
 
 async def test_each_test_has_a_green_api_of_its_own(green_api: Simulator) -> None:
     assert green_api.accounts == []
+
+
+class Greeter:
+    """A plugin."""
+
+    @hookimpl
+    def register_handlers(self, register: RegisterHandler) -> None:
+        async def greet(context: Context) -> None:
+            await context.reply("Hello")
+
+        register("greet", greet)
+
+
+ROUTES = [{"name": "greetings", "type": "*", "handler": "greet"}]
+
+
+async def test_a_router_runs_in_the_test(router_harness: StartRouter) -> None:
+    router = await router_harness(ROUTES, plugins=[Greeter])
+    await router.send(make_event())
+    await router.settle()
+    router.assert_replied("Hello")
+
+
+async def test_a_router_has_ended_with_its_test(router_harness: StartRouter) -> None:
+    assert "time" not in vars(asyncio.get_running_loop())
+    router = await router_harness(ROUTES, plugins=[Greeter])
+    assert router.deliveries() == []
+
+
+def test_a_router_runs_in_the_tests_of_who_has_set_up_nothing(tmp_path: Path) -> None:
+    ended = pytest_of(
+        tmp_path,
+        "test_it.py",
+        "import pytest\n"
+        "from router.testing import make_event\n"
+        "from tests.test_pytest_plugin import ROUTES, Greeter\n"
+        "@pytest.mark.anyio\n"
+        "async def test_it(router_harness):\n"
+        "    router = await router_harness(ROUTES, plugins=[Greeter])\n"
+        "    await router.send(make_event())\n"
+        "    await router.settle()\n"
+        "    router.assert_no_reply()\n",
+    )
+    assert "expected no reply, found 'Hello'" in ended.stdout
+    assert "test_it.py:9: AssertionError" in ended.stdout  # the test's line, not one of ours
+    assert "1 failed in" in ended.stdout
 
 
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
@@ -46,4 +96,7 @@ def pytest_of(folder: Path, name: str, text: str) -> subprocess.CompletedProcess
     (folder / name).write_text(text, "utf-8")
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not trio"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=50, check=False)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=50, check=False
+    )
