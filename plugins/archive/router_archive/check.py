@@ -47,10 +47,10 @@ def _check_log(path: Path) -> Checked:
     for line in read(path):
         if line.record is None:
             damaged.append(line.number)
-        elif line.record["id"] in seen:
+        elif line.record.id in seen:
             again += 1
         else:
-            seen.add(line.record["id"])
+            seen.add(line.record.id)
     return Checked(path.name, len(seen), again, damaged)
 
 

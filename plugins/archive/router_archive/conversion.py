@@ -51,8 +51,8 @@ def convert_what_is_over(folders: Sequence[Path], logger: Logger, is_stopped: Ca
             except Busy:
                 break
             except Exception as exc:  # a damaged file, a full disk: the lines are still there
-                logger.error("archive.parquet_failed", file=str(log), error=f"{type(exc).__name__}: {exc}")
+                error = f"{type(exc).__name__}: {exc}"
+                logger.error("archive.parquet_failed", file=str(log), error=error)  # noqa: TRY400 - in one line
             else:
-                logger.info(
-                    "archive.parquet_written", file=str(done.file), rows=done.rows, damaged=done.damaged
-                )
+                facts = {"rows": done.rows, "damaged": done.damaged}
+                logger.info("archive.parquet_written", file=str(done.file), **facts)

@@ -7,29 +7,26 @@ that come later, of a delivery that was held up, are merged into it the next tim
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from msgspec import UnsetType
 
 from router_archive.files import is_at, sync_folder
-from router_archive.lines import Line, read
+from router_archive.lines import Line, Record, read
 
 #: Rows that are in memory at once, and in one row group.
 _ROWS = 10_000
 _INT64 = 2**63
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBERS = ("instance", "timestamp")
-_TEXTS = ("id", "type", "messenger", "chat", "sender", "message_type", "text", "transport")
 
 SCHEMA = pa.schema(
     [
@@ -118,18 +115,22 @@ class _Day:
         part.unlink(missing_ok=True)
         with open(part, "xb", opener=_private) as file:
             with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-                rows = self._rows()
-                while batch := list(islice(rows, _ROWS)):
-                    writer.write_table(pa.Table.from_pylist(batch, schema=SCHEMA))
-                    count += len(batch)
+                for table in self._tables():
+                    writer.write_table(table)
+                    count += table.num_rows
             file.flush()
             os.fsync(file.fileno())
         return count
 
     def _verify(self, part: Path) -> None:
-        for number, (found, wanted) in enumerate(zip_longest(_stored(part), self._rows()), start=1):
-            if found != wanted:
-                raise NotVerified(f"{part}: row {number} is not what was written")
+        for number, (found, wanted) in enumerate(zip_longest(_groups(part), self._tables()), start=1):
+            if found is None or wanted is None or not found.equals(wanted):
+                raise NotVerified(f"{part}: row group {number} is not what was written")
+
+    def _tables(self) -> Iterator[pa.Table]:
+        rows = self._rows()
+        while batch := list(islice(rows, _ROWS)):
+            yield pa.Table.from_pylist(batch, schema=SCHEMA)
 
     def _rows(self) -> Iterator[_Row]:
         """Yield what belongs into the file, each event once."""
@@ -144,7 +145,8 @@ class _Day:
 
     def _all_rows(self) -> Iterator[_Row]:
         if self._target.exists():
-            yield from _stored(self._target)
+            for table in _groups(self._target):
+                yield from table.to_pylist()
         for line in read(self._log, self._size):
             if line.record is None:
                 self._damaged.append(line)
@@ -165,28 +167,23 @@ class _Day:
             os.fsync(file.fileno())
 
 
-def _row(record: dict[str, Any]) -> _Row:
-    """Return a record in the types of the table; what does not fit is ``None``."""
-    row: _Row = {name: _text(record.get(name)) for name in _TEXTS}
-    row |= {name: _number(record.get(name)) for name in _NUMBERS}
-    row["received_at"] = datetime.fromisoformat(record["received_at"]).astimezone(UTC)
-    row["data"] = _text(json.dumps(record["data"], ensure_ascii=False)) if "data" in record else None
-    return {name: row[name] for name in SCHEMA.names}
+def _row(record: Record) -> _Row:
+    """Return a record as a row; a number that does not fit is ``None``."""
+    row: _Row = {name: getattr(record, name) for name in SCHEMA.names}
+    row |= {name: _fitting(row[name]) for name in _NUMBERS}
+    row["received_at"] = record.received_at.astimezone(UTC)
+    row["data"] = None if isinstance(record.data, UnsetType) else bytes(record.data).decode()
+    return row
 
 
-def _text(value: object) -> str | None:
-    """Return a text with U+FFFD in place of what UTF-8 has no form for."""
-    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else None
+def _fitting(number: int | None) -> int | None:
+    return number if number is not None and -_INT64 <= number < _INT64 else None
 
 
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and -_INT64 <= value < _INT64 else None
-
-
-def _stored(path: Path) -> Iterator[_Row]:
+def _groups(path: Path) -> Iterator[pa.Table]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS):
-            yield from batch.to_pylist()
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)
 
 
 def _remove(log: Path, size: int) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
@@ -59,8 +57,21 @@ class SqlOptions:
         module, extra = _NEEDED[scheme]
         if find_spec("sqlalchemy") is None or find_spec(module) is None:
             raise ValueError(f"url: {scheme}:// needs more: install green-event-router-archive[{extra}]")
-        if scheme == "sqlite" and not re.fullmatch(r"sqlite:///[^?]+", self.url):
-            raise ValueError("url: expected the path of a file: sqlite:///var/archive.db")
+        _check_url(self.url)
+
+
+def _check_url(url: str) -> None:
+    from sqlalchemy import make_url  # noqa: PLC0415 - it is not always there
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError("url: expected scheme://user:password@host:port/database") from None
+    if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise ValueError("url: expected the path of a file: sqlite:///var/archive.db")
+    if not parsed.database:
+        raise ValueError("url: expected a database after the host")
 
 
 class SqlArchive:
@@ -71,8 +82,6 @@ class SqlArchive:
 
         self._options = options
         self._logger = logger
-        if options.url.startswith("sqlite"):
-            Path(options.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self._table = Table(options.url, options.table)
         self._making = threading.Lock()
         self._is_made = False
@@ -101,8 +110,8 @@ class SqlArchive:
         """
         self._make()
         with _told_plainly():
-            is_new = self._table.insert(self._row(event))
-        logger.info("archive.inserted", table=self._options.table, new=is_new)
+            self._table.insert(self._row(event))
+        logger.info("archive.inserted", table=self._options.table)
 
     def _make(self) -> None:
         with self._making:

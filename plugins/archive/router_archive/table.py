@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,6 +42,7 @@ class Table:
         self._engine = sa.create_engine(
             parsed.set(drivername=_DRIVERS.get(self._dialect, self._dialect)),
             connect_args=_CONNECT[self._dialect],
+            json_serializer=partial(json.dumps, ensure_ascii=False),
             hide_parameters=True,  # an error of the driver tells nobody's messages
             pool_pre_ping=True,
         )
@@ -49,9 +53,12 @@ class Table:
         """Make the table where it is missing.
 
         Raises:
+            OSError: The folder of an SQLite file cannot be made.
             DBAPIError: The database cannot be reached, or allows it not.
             MissingColumns: A table of that name is there and lacks some.
         """
+        if self._dialect == "sqlite":
+            Path(str(self._engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
         try:
             self._table.create(self._engine, checkfirst=True)
         except DBAPIError:
@@ -61,14 +68,14 @@ class Table:
         if missing := [column.name for column in self._table.columns if column.name not in there]:
             raise MissingColumns(f"table {self._table.name} has no columns {', '.join(missing)}")
 
-    def insert(self, row: Mapping[str, Any]) -> bool:
-        """Insert a row and commit; return whether there was none of that id.
+    def insert(self, row: Mapping[str, Any]) -> None:
+        """Insert a row, unless there is one of that id, and commit.
 
         Raises:
             DBAPIError: It was not committed, or nobody knows whether.
         """
         with self._engine.begin() as connection:
-            return connection.execute(self._insert, row).rowcount == 1
+            connection.execute(self._insert, row)
 
     def close(self) -> None:
         """Close all connections."""

@@ -87,12 +87,12 @@ def test_data_is_null_where_it_was_not_kept(tmp_path: Path) -> None:
 
 def test_a_number_that_no_column_holds_stays_in_data(tmp_path: Path) -> None:
     log = tmp_path / "2026-11-24.jsonl"
-    record = json.loads(line(event(1), with_data=True)) | {"timestamp": 10**30, "text": "\ud800"}
+    record = json.loads(line(event(1), with_data=True)) | {"timestamp": 10**18 * 10}
     append(log, json.dumps(record).encode() + b"\n")
 
     (row,) = rows(convert(log).file)
 
-    assert (row["timestamp"], row["text"]) == (None, "\ufffd")
+    assert row["timestamp"] is None
 
 
 def test_order_is_kept_and_the_first_of_an_id(tmp_path: Path) -> None:
@@ -216,11 +216,11 @@ def test_what_was_not_written_as_wanted_is_found_before_the_lines_are_removed(
 ) -> None:
     log = log_of(tmp_path, [event(1), event(2)])
 
-    def stored(path: Path) -> Iterator[dict[str, Any]]:
-        yield rows(path)[0]
+    def groups(path: Path) -> Iterator[Any]:
+        yield pq.read_table(path).slice(0, 1)
 
-    monkeypatch.setattr(parquet, "_stored", stored)
-    with pytest.raises(NotVerified, match="row 2"):
+    monkeypatch.setattr(parquet, "_groups", groups)
+    with pytest.raises(NotVerified, match="row group 1"):
         convert(log)
 
     assert [path.name for path in tmp_path.iterdir()] == [log.name]
@@ -334,8 +334,8 @@ async def test_the_task_runs_for_routes_that_ask_for_it_and_ends_with_the_router
         (tmp_path / name).mkdir()
         append(tmp_path / name / "2026-01-01.jsonl", line(event(1), with_data=True))
     routes = [
-        PluginRoute(name, "archive", Options(folder=str(tmp_path / name), format=format_))
-        for name, format_ in (("lines", "jsonl"), ("parquet", "parquet"))
+        PluginRoute("one", "archive", Options(folder=str(tmp_path / "lines"))),
+        PluginRoute("two", "archive", Options(folder=str(tmp_path / "parquet"), format="parquet")),
     ]
 
     with anyio.fail_after(10):
