@@ -99,7 +99,7 @@ class Dialog:
     """How menus talk."""
 
     timeout: Annotated[Duration, Meta(description="A menu that nobody answers for so long is closed.")] = (
-        Duration("15m")  # noqa: RUF009 - it cannot be changed
+        Duration("15m")
     )
     reminder: Annotated[
         str, Meta(min_length=1, description="Template; sent above the choices for an answer that is none.")
@@ -143,7 +143,7 @@ class Options:
     quote: Annotated[bool, Meta(description="Whether replies quote the message.")] = False
     cooldown: Annotated[
         Duration, Meta(description="How long a rule, or the default, is not used again in a chat.")
-    ] = Duration(0)  # noqa: RUF009 - it cannot be changed
+    ] = Duration(0)
     groups: Annotated[bool, Meta(description="Whether messages in groups are answered.")] = False
     rules: Annotated[tuple[Rule, ...], Meta(description="The first that fits is used.")] = ()
     menus: Annotated[dict[str, Menu], Meta(description="By the name that rules and choices use.")] = field(
