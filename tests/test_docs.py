@@ -183,7 +183,7 @@ def log_events(folder: Path) -> set[tuple[str, str]]:
         for call in calls
         if isinstance(call.func, ast.Attribute)
         and call.func.attr in _LEVELS
-        and ast.unparse(call.func.value) in {"_log", "context.logger"}
+        and re.search(r"(^|[._])log(ger)?$", ast.unparse(call.func.value))
         and isinstance(call.args[0], ast.Constant)
     }
 
