@@ -1,6 +1,6 @@
 """What is remembered of a chat: which menus are open for a person, and which replies are cooling down.
 
-An attempt may be repeated after it was remembered, so what a delivery itself has left does not count for it.
+An attempt may be repeated after its step in the menus was remembered: it is taken from the same place again.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Memory:
         await self._state.set(self._menus, value, ttl=self._timeout)
 
     async def is_cooling(self, source: str) -> bool:
-        """Return whether a source has given an answer to another message a short time ago."""
-        return await self._state.get(source + self._cooldown) not in {None, self._delivery}
+        """Return whether a source has given an answer a short time ago."""
+        return await self._state.get(source + self._cooldown) is not None
 
     async def cool(self, source: str, seconds: float) -> None:
-        """Remember that a source has given an answer."""
-        await self._state.set(source + self._cooldown, self._delivery, ttl=seconds)
+        """Remember that a source has given an answer: the last thing that is done for it."""
+        await self._state.set(source + self._cooldown, True, ttl=seconds)

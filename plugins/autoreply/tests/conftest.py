@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from router_autoreply import Autoreply, Options
 
 from router import Context, Delivery, Event, State, clock, samples
-from router.events import Transport
+from router.events import JsonObject, Transport
 from router.normalize import normalize
 from router.options import describe
 
@@ -46,6 +46,13 @@ class Talk:
     async def say(self, text: str, **fields: Any) -> str | None:
         """Let a person write, and return what is replied to it."""
         return await self.handle(message(text, **fields))
+
+    async def vote(self, option: str) -> str | None:
+        """Let a person vote in a poll, and return what is replied to it."""
+        body = json.loads(samples.read("incomingMessageReceived/wa-poll-update.json"))
+        for vote in body["messageData"]["pollMessageData"]["votes"]:
+            vote["optionName"] = option if vote["optionVoters"] else "Other"
+        return await self.handle(_event(body))
 
     async def handle(self, event: Event) -> str | None:
         """Handle an event in a delivery of its own."""
@@ -126,6 +133,10 @@ def message(
     about["sender"] = sender or about["sender"]
     about.update(fields)
     body["messageData"] = {"typeMessage": "textMessage", "textMessageData": {"textMessage": text}}
+    return _event(body)
+
+
+def _event(body: JsonObject) -> Event:
     return normalize(body, id="e1", received_at=START, transport=Transport.WEBHOOK)
 
 

@@ -248,6 +248,37 @@ async def test_a_number_is_a_number_before_it_is_a_name(talk: Start) -> None:
     assert await chat.say("2") == "one"
 
 
+async def test_of_two_choices_that_are_alike_the_first_is_taken(talk: Start) -> None:
+    chat = talk("{menu: m, menus: {m: {text: Hi, choices: [{name: A, reply: one}, {name: a, reply: two}]}}}")
+
+    await chat.say("hello")
+
+    assert await chat.say("a") == "one"
+
+
+# Votes
+
+
+async def test_a_vote_is_an_answer_to_a_menu_and_to_a_rule(talk: Start) -> None:
+    chat = talk(MENUS)
+
+    assert await chat.vote("Menu") is not None
+    assert await chat.vote("Delivery") == DELIVERY
+    assert await chat.vote("Price") == "Ten."
+
+
+async def test_a_vote_that_fits_nothing_gets_no_reply(talk: Start) -> None:
+    chat = talk(f"{MENUS}\nreply: What?")
+    assert await chat.vote("Red") is None
+    assert await chat.vote("Menu") is not None
+
+    assert await chat.vote("Red") is None
+
+
+async def test_a_vote_outside_the_hours_gets_no_reply(talk: Start) -> None:
+    assert await talk("{hours: {zone: UTC, open: {mon: []}, reply: Closed.}}").vote("Red") is None
+
+
 async def test_what_is_withheld_opens_no_menu(talk: Start) -> None:
     chat = talk(MENUS)
     chat.withheld = True
