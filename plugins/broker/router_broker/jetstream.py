@@ -58,7 +58,6 @@ class JetStream:
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
                 connect_timeout=int(self._timeout + _SPARE),
-                pending_size=0,
             )
         except (nats.errors.Error, OSError) as exc:
             raise self._no_connection(exc) from exc

@@ -57,6 +57,8 @@ class Server(ABC):
         self.port = free_port()
         self.tls = tls
         self.settings = settings
+        #: With ``tls``: clients have to show a certificate.
+        self.wants_certificate = False
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -178,7 +180,8 @@ class Nats(Server):
     def _command(self) -> list[str]:
         tls = ""
         if self.tls:
-            tls = f'tls {{cert_file: "{self.tls}/cert.pem", key_file: "{self.tls}/key.pem"}}'
+            files = "".join(f'{name}_file: "{self.tls}/{name}.pem", ' for name in ("ca", "cert", "key"))
+            tls = f"tls {{{files}verify: {str(self.wants_certificate).lower()}}}"
         (self.folder / "conf").write_text(
             f'listen: "127.0.0.1:{self.port}"\n'
             f'authorization {{users: [{{user: {self.user}, password: "{PASSWORD}"}}]}}\n'
@@ -213,7 +216,8 @@ class Redis(Server):
         if self.tls:
             port = (
                 f"port 0\ntls-port {self.port}\ntls-cert-file {self.tls}/cert.pem\n"
-                f"tls-key-file {self.tls}/key.pem\ntls-ca-cert-file {self.tls}/cert.pem\ntls-auth-clients no"
+                f"tls-key-file {self.tls}/key.pem\ntls-ca-cert-file {self.tls}/ca.pem\n"
+                f"tls-auth-clients {'yes' if self.wants_certificate else 'no'}"
             )
         (self.folder / "conf").write_text(
             f"bind 127.0.0.1\n{port}\ndir {self.folder}\nsave ''\nappendonly yes\nappendfsync always\n"
@@ -242,10 +246,13 @@ class RabbitMQ(Server):
     def __init__(self, folder: Path, *, tls: Path | None = None, settings: str = "") -> None:
         super().__init__(folder, tls=tls, settings=settings)
         self._ports = {"ERL_EPMD_PORT": str(free_port()), "RABBITMQ_DIST_PORT": str(free_port())}
+        # The server would start one that outlives it.
+        self._epmd = subprocess.Popen([_program("epmd"), "-port", self._ports["ERL_EPMD_PORT"]])
 
     def close(self) -> None:
         super().close()
-        subprocess.run(["epmd", "-kill"], env=self._environment(), capture_output=True, check=False)
+        self._epmd.kill()
+        self._epmd.wait(30)
 
     async def prepare(self, destination: str, **arguments: Any) -> None:
         connection = await self.connection()
@@ -283,8 +290,10 @@ class RabbitMQ(Server):
         if self.tls:
             listener = (
                 f"listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{self.port}\n"
-                f"ssl_options.cacertfile = {self.tls}/cert.pem\nssl_options.certfile = {self.tls}/cert.pem\n"
-                f"ssl_options.keyfile = {self.tls}/key.pem\nssl_options.verify = verify_none"
+                f"ssl_options.cacertfile = {self.tls}/ca.pem\nssl_options.certfile = {self.tls}/cert.pem\n"
+                f"ssl_options.keyfile = {self.tls}/key.pem\n"
+                f"ssl_options.verify = verify_{'peer' if self.wants_certificate else 'none'}\n"
+                f"ssl_options.fail_if_no_peer_cert = {str(self.wants_certificate).lower()}"
             )
         (self.folder / "rabbitmq.conf").write_text(
             f"{listener}\ndefault_user = {self.user}\ndefault_pass = {PASSWORD}\n{self.settings}\n"

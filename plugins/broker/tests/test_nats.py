@@ -6,7 +6,7 @@ import pytest
 
 from plugins.broker.tests.events import event
 from plugins.broker.tests.handlers import DESTINATION, publisher
-from plugins.broker.tests.servers import Nats
+from plugins.broker.tests.servers import Nats, free_port
 from router import GiveUp, RetryLater
 
 pytestmark = pytest.mark.system
@@ -24,6 +24,19 @@ async def test_a_missing_stream_is_told_with_the_command_that_makes_it(begin: Be
         await publish(one)
 
     assert len(await server.read(DESTINATION)) == 1
+
+
+async def test_of_several_servers_one_that_answers_is_used(begin: Begin) -> None:
+    server = begin(Nats)
+    await server.prepare(DESTINATION)
+    url = server.url.replace("@", f"@localhost:{free_port()},")
+
+    async with publisher(server, url=url) as publish:
+        for _ in range(5):
+            await publish(event())
+            await publish.stop()
+
+    assert len(await server.read(DESTINATION)) == 5
 
 
 async def test_an_event_that_is_published_again_is_kept_once(begin: Begin) -> None:

@@ -19,14 +19,20 @@ Begin = Callable[..., Server]
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Return a folder with ``cert.pem``, which is its own authority, and ``key.pem``."""
+    """Return a folder with ``ca.pem``, and ``cert.pem`` of localhost that it signed with its ``key.pem``."""
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl")
-    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *files, *names]
-    subprocess.run(command, check=True, capture_output=True)
+    certify(tmp_path, "ca", "ca.key", "/CN=authority", "basicConstraints=critical,CA:TRUE")
+    by_ca = ["-CA", str(tmp_path / "ca.pem"), "-CAkey", str(tmp_path / "ca.key")]
+    certify(tmp_path, "cert", "key.pem", "/CN=localhost", "subjectAltName=DNS:localhost", *by_ca)
     return tmp_path
+
+
+def certify(folder: Path, name: str, key: str, subject: str, extension: str, *signed: str) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *signed]
+    files = ["-keyout", str(folder / key), "-out", str(folder / f"{name}.pem")]
+    facts = ["-subj", subject, "-addext", extension]
+    subprocess.run([*command, *files, *facts], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("kind", DURABLE)
@@ -38,7 +44,7 @@ async def test_an_encrypted_connection_publishes(kind: type[Server], certificate
     server.start()
     one = event()
 
-    async with publisher(server, ca_file=str(certificate / "cert.pem")) as publish:
+    async with publisher(server, ca_file=str(certificate / "ca.pem")) as publish:
         await publish(one)
 
     server.terminate()
@@ -56,6 +62,24 @@ async def test_a_certificate_that_nobody_trusts_is_refused(
     async with publisher(server) as publish:
         with pytest.raises(RetryLater, match=r"(?i)certificate"):
             await publish(event())
+
+
+@pytest.mark.parametrize("kind", DURABLE)
+async def test_a_broker_that_asks_for_a_certificate_is_shown_it(
+    kind: type[Server], certificate: Path, begin: Begin
+) -> None:
+    server = begin(kind)
+    await server.prepare(DESTINATION)
+    server.terminate()
+    server.tls, server.wants_certificate = certificate, True
+    server.start()
+    ca, cert, key = (str(certificate / name) for name in ("ca.pem", "cert.pem", "key.pem"))
+
+    async with publisher(server, ca_file=ca) as publish:
+        with pytest.raises(RetryLater, match="no "):
+            await publish(event())
+    async with publisher(server, ca_file=ca, cert_file=cert, key_file=key) as publish:
+        await publish(event())
 
 
 async def test_a_certificate_that_is_not_there_stops_the_start(tmp_path: Path, begin: Begin) -> None:
