@@ -36,7 +36,8 @@ class JetStream:
         self._tls = tls
         self._client = Client()
         self._stream: JetStreamContext | None = None
-        self._loss = Loss()
+        # If its last write fails, the client ends half way and tells nobody.
+        self._loss = Loss(lambda: self._client.is_closed)
         self._error: Exception | None = None
 
     @property
@@ -84,6 +85,8 @@ class JetStream:
 
     async def close(self) -> None:
         await self._client.close()
+        for subscription in self._client._subs.values():  # left behind if the client ended half way
+            subscription._stop_processing()
 
     async def _note_error(self, error: Exception) -> None:
         self._error = error

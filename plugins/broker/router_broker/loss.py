@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+
+#: Seconds between two looks whether a connection was lost without a word.
+_LOOK = 0.5
 
 
 class Lost(Exception):
@@ -14,9 +17,14 @@ class Lost(Exception):
 
 
 class Loss:
-    """Happens once, when a connection is lost; for clients that leave those who wait without a word."""
+    """Happens once, when a connection is lost; for clients that leave those who wait without a word.
 
-    def __init__(self) -> None:
+    Args:
+        has_happened: Tells whether the client is disconnected, should it not call `happen`.
+    """
+
+    def __init__(self, has_happened: Callable[[], bool] = lambda: False) -> None:
+        self._has_happened = has_happened
         self._happened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def happen(self) -> None:
@@ -31,8 +39,12 @@ class Loss:
             Lost: The connection is lost.
         """
         answered = asyncio.ensure_future(answer)
+        answered.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, if nobody waits
+        either = (answered, self._happened)
         try:
-            await asyncio.wait((answered, self._happened), return_when=asyncio.FIRST_COMPLETED)
+            while not (await asyncio.wait(either, timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED))[0]:
+                if self._has_happened():
+                    self.happen()
             if not answered.done():
                 raise Lost
             return answered.result()

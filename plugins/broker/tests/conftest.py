@@ -34,6 +34,9 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
 
 @pytest.fixture(autouse=True)
-def everything_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """So that a test may look for secrets in all lines."""
+def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """So that a test may look for secrets in all lines; no task may end with an error that nobody sees."""
     caplog.set_level(logging.DEBUG)
+    yield
+    lost = [r for r in caplog.get_records("call") if r.name == "asyncio" and r.levelno >= logging.ERROR]
+    assert [record.getMessage() for record in lost] == []
