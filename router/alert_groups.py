@@ -16,7 +16,7 @@ from router.events import Alert, AlertKind, Report
 RECOVERED = "recovered"
 
 #: Subjects of a kind that are told one by one within ``every``; the others are told as one.
-_ONE_BY_ONE = 10
+_ONE_BY_ONE = 5
 #: Seconds for which the others are gathered.
 _GATHERING = 10.0
 #: Subjects of a kind that are remembered, and those among the others of which the end is told.

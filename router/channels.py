@@ -218,7 +218,7 @@ class _Channel:
             **self._facts(alert),
             error=self._redact(error),
             next_attempt_at=again_at and again_at.isoformat(timespec="milliseconds"),
-            exception=trace,
+            exception=trace and self._redact(trace),
         )
 
     def _facts(self, alert: Alert) -> JsonObject:

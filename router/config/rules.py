@@ -215,6 +215,13 @@ def _without_references(tree: Tree, keys: Keys, message: str) -> str:
     return message
 
 
+def _check_alert_kinds(tree: Tree) -> None:
+    for item in items(tree, "alerts"):
+        keys = (*item, "kinds")
+        if tree.get(keys) == ["recovered"]:
+            _complain(tree, keys, "recovered alone tells nothing: expected the kinds whose end it tells, too")
+
+
 def _check_route_tests(tree: Tree) -> None:
     for route in items(tree, "routes"):
         for keys in items(tree, *route, "tests"):
@@ -259,5 +266,6 @@ _RULES: tuple[Callable[[Tree], None], ...] = (
     _check_retention,
     _check_retry_delays,
     _check_patterns,
+    _check_alert_kinds,
     _check_route_tests,
 )

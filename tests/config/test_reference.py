@@ -11,7 +11,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from router.alert_groups import RECOVERED
 from router.config import Document, routes_schema
+from router.events import AlertKind
 
 Load = Callable[..., Document]
 
@@ -82,6 +84,7 @@ def test_an_editor_has_something_to_show_for_every_key(heading: str) -> None:
 
 def test_every_kind_of_alert_is_on_the_page() -> None:
     kinds = SECTIONS["`alerts`"]["properties"]["kinds"]["items"]["anyOf"][0]["enum"]
+    assert kinds == [*AlertKind, RECOVERED]
     assert f"The kinds are {', '.join(f'`{kind}`' for kind in kinds)}." in PAGE
 
 
