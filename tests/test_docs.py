@@ -39,6 +39,7 @@ RUN = [
     *sorted((DOCS / "tutorial").glob("*.md")),
     DOCS / "how-to" / "handle-dead-letters.md",
     DOCS / "how-to" / "replay-events.md",
+    DOCS / "how-to" / "test-a-plugin.md",
 ]
 #: Pages whose examples have tests of their own.
 TESTED_ELSEWHERE = [REFERENCE / "routes-yaml.md", REFERENCE / "patterns.md"]

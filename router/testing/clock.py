@@ -31,7 +31,19 @@ _NAP = 0.001
 
 
 class Clock:
-    """What time it is in a test.
+    """What time it is in a test."""
+
+    def __init__(self, time: Time) -> None:
+        self._time = time
+
+    @property
+    def now(self) -> datetime:
+        """The time of day, UTC: what `router.now` says."""
+        return self._time.now
+
+
+class Time:
+    """The time of a test, and of the event loop in which it runs.
 
     Args:
         start: The time at which the test begins; the real one by default.

@@ -27,7 +27,7 @@ from router.jsontext import dump
 from router.loading import Loaded
 from router.pipeline import Pipeline
 from router.testing import report
-from router.testing.clock import Clock, Patience
+from router.testing.clock import Clock, Patience, Time
 from router.testing.events import INSTANCES
 from router.testing.log import Log
 from router.testing.recording import RecordingGreenApi, Sent
@@ -81,9 +81,10 @@ class RouterHarness:
         self._environ = environ or {}
         self._patience = patience
         #: What time it is.
-        self.clock = Clock(start)
+        self.clock = Clock(time := Time(start))
         #: The GREEN-API that handlers talk to.
         self.api = RecordingGreenApi()
+        self._time = time
         self._log = Log()
         self._received: list[Received] = []
         #: What is not waited for any more: it hangs.
@@ -98,7 +99,7 @@ class RouterHarness:
         try:
             self._exits.enter_context(_modules_restored())
             loaded = _in_memory(loading.complete(self._document(), self._plugins), self._instances)
-            self._exits.enter_context(self.clock.taken_over())
+            self._exits.enter_context(self._time.taken_over())
             self._exits.enter_context(self._log.taken(loaded.config.secrets))
             self._exits.enter_context(_tasks_contained())
             self._pipeline = Pipeline(loaded, make_inbox(loaded.config), self.api)
@@ -106,13 +107,13 @@ class RouterHarness:
         except BaseException:
             self._exits.close()
             raise
-        self.clock.stop()
+        self._time.stop()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._runs is not None, "it was entered"
         with self._exits:
-            self.clock.go_on()
+            self._time.go_on()
             self._ends.set()
             await self._end(self._runs)
 
@@ -146,12 +147,12 @@ class RouterHarness:
         Raises:
             ValueError: It is no duration, or would go back.
         """
-        end = self.clock.seconds() + _seconds(time)
+        end = self._time.seconds() + _seconds(time)
         await self._settle()
-        while (due := self.clock.next_timer()) is not None and due <= end:
-            self.clock.move_to(max(due, self.clock.seconds()))
+        while (due := self._time.next_timer()) is not None and due <= end:
+            self._time.move_to(max(due, self._time.seconds()))
             await self._settle()
-        self.clock.move_to(max(end, self.clock.seconds()))
+        self._time.move_to(max(end, self._time.seconds()))
         await self._settle()
 
     # What there is to see
@@ -199,7 +200,7 @@ class RouterHarness:
             self._at_work(),
             self.api,
             self.logs,
-            self.clock.now,
+            self._time.now,
         )
 
     # What a test expects
@@ -295,11 +296,11 @@ class RouterHarness:
         """Return when nothing is ready twice in a row, and nothing is waited for."""
         patience, calm = Patience(self._patience), 0
         while not patience.is_over(self._progress()):
-            calm = 0 if await self.clock.turn() else calm + 1
+            calm = 0 if await self._time.turn() else calm + 1
             if calm >= 2:
                 if not self._is_waited_for(calm):
                     return
-                self.clock.wait_for_the_world()
+                self._time.wait_for_the_world()
         self._given_up.update(claim for _, claim in self._at_work())
 
     def _is_waited_for(self, looks: int) -> bool:
@@ -308,9 +309,9 @@ class RouterHarness:
         A thread that was just given something to do may not have begun, so it takes some looks to say no.
         """
         works = any(
-            claim not in self._given_up and not self.clock.is_slept(task) for task, claim in self._at_work()
+            claim not in self._given_up and not self._time.is_slept(task) for task, claim in self._at_work()
         )
-        return works and (looks < _LOOKS or self.clock.can_be_woken())
+        return works and (looks < _LOOKS or self._time.can_be_woken())
 
     def _progress(self) -> tuple[int, ...]:
         return self._log.size, len(self.api.sent), len(self.api.failed)
