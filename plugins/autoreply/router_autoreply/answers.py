@@ -12,7 +12,6 @@ from router_autoreply.options import EVENT_NAMES, Options, Rule
 from router_autoreply.patterns import Find
 from router_autoreply.said import Said
 from router_autoreply.templates import Template, parse
-from router_autoreply.texts import storable
 
 #: Characters of a message by messenger; GREEN-API refuses more.
 _LONGEST = {"telegram": 4096, "max": 4000}
@@ -125,7 +124,7 @@ class Answers:
 
 
 def _sendable(text: str, values: Mapping[str, str]) -> str:
-    """Return a text that the messenger takes: not too long, and without what cannot be sent."""
+    """Return a text that the messenger takes: not too long."""
     longest = _LONGEST.get(values.get("event.messenger", ""), _LONGEST_ELSEWHERE)
-    text = storable(text).strip()
+    text = text.strip()
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -53,6 +53,13 @@ class Rule:
 
     def __post_init__(self) -> None:
         _one_of("a rule", keywords=self.keywords, regex=self.regex, command=self.command)
+        listens_for = self.command or self.regex or ", ".join(self.keywords or ())
+        try:
+            self._check()
+        except ValueError as exc:
+            raise ValueError(f"rule {listens_for}: {exc}") from None
+
+    def _check(self) -> None:
         if self.command is None and (self.aliases or self.arguments):
             raise ValueError("aliases and arguments are for a rule with command")
         _one_of("a rule", reply=self.reply, menu=self.menu)

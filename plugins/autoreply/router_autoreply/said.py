@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router import Event
-from router_autoreply.texts import LONGEST, folded, storable
+from router_autoreply.texts import LONGEST, folded
 
 #: Kinds of messages whose text a person wrote or picked. No reactions, no edits, no cards.
 _WRITTEN = {
@@ -70,7 +70,7 @@ def hear(event: Event, *, groups: bool) -> Said | None:
         return None
     is_vote = event.message_type == _VOTE
     text = _picked(event) if is_vote else event.text if event.message_type in _WRITTEN else None
-    text = storable((text or "").strip()[:LONGEST])
+    text = (text or "").strip()[:LONGEST]
     return (
         Said(text, folded(text), event.sender or event.chat, is_vote, _values(event, text)) if text else None
     )

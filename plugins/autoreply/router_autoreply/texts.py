@@ -1,4 +1,4 @@
-"""Texts as they are compared, and as they can be sent."""
+"""Texts as they are compared."""
 
 from __future__ import annotations
 
@@ -18,8 +18,3 @@ def folded(text: str) -> str:
     """Return a text as it is compared: without upper case, and one form for what looks alike."""
     text = _MANY_MARKS.sub(r"\1", text)
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-
-
-def storable(text: str) -> str:
-    """Return a text without halves of surrogate pairs, which JSON may hold and nothing can send."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from router_autoreply.texts import LONGEST, folded, storable
+from router_autoreply.texts import LONGEST, folded
 
 
 @pytest.mark.parametrize("text", ["ÉTÉ", "e\u0301te\u0301", "Été"], ids=ascii)
@@ -16,7 +16,3 @@ def test_many_marks_on_a_letter_take_no_time() -> None:
     assert len(folded(text)) < 40
     assert folded("и" + "\u0306" * 30) == "й" + "\u0306" * 29
     assert len(folded("\ufdfa" * LONGEST)) == 18 * LONGEST
-
-
-def test_halves_of_surrogate_pairs_cannot_be_sent() -> None:
-    assert storable("👋\udc00") == "👋?"
