@@ -96,7 +96,10 @@ async def test_replies_quote_where_they_are_to(talk: Start) -> None:
 
 
 async def test_an_empty_reply_is_not_sent(talk: Start) -> None:
-    assert await (await talk('reply: " {event.sender_name} "')).say("hello", sender_name=None) is None
+    chat = await talk('reply: " {event.sender_name} "')
+
+    assert await chat.say("hello", sender_name=None) is None
+    chat.router.assert_done(count=1)
 
 
 @pytest.mark.parametrize(("messenger", "longest"), [("telegram", 4096), ("max", 4000), ("whatsapp", 20_000)])
