@@ -13,9 +13,9 @@ from router.errors import InboxUnavailable, NotFound, WrongState
 from router.events import DeliveryStatus, JsonObject, Problem
 from router.inbox import Attempt, DeliveryFilter, DeliveryRecord, EventRecord, Ledger
 from router.inbox.sqlite_ledger import SqliteLedger
-from router.inbox.store import outbox_scope
+from router.inbox.store import DOUBTS, doubt_scope, outbox_scope
 from router.jsontext import parse
-from router.outbox import DOUBTS, Doubt, doubt_of, doubt_scope, seen
+from router.outbox import Doubt, doubt_of, seen
 from router.pace import Pace
 from router.replay import ReplayedEvent
 

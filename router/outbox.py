@@ -23,12 +23,10 @@ from router import clock
 from router.errors import BadAnswer, GreenApiError, InboxUnavailable, SendInDoubt
 from router.events import JsonObject
 from router.greenapi.sending import Sending, current_sending
-from router.inbox.store import Store, StoreItem, outbox_scope
+from router.inbox.store import DOUBTS, Store, StoreItem, doubt_scope, outbox_scope
 
 _log = structlog.get_logger("router.outbox")
 
-#: How the scopes begin that hold what of a delivery is in doubt, beside what it sends.
-DOUBTS = "in-doubt/"
 #: Seconds that a record may take to be stored although its handler was told to end.
 _PATIENCE = 5.0
 #: Records that are held in memory until the store can be written again.
@@ -84,11 +82,6 @@ class Doubt:
     at: datetime
     #: What happened, in a few words.
     error: str
-
-
-def doubt_scope(delivery_id: int) -> str:
-    """Return the scope that holds what is in doubt of a delivery."""
-    return f"{DOUBTS}{delivery_id}"
 
 
 def doubt_of(item: StoreItem) -> Doubt:

@@ -41,7 +41,7 @@ from router.inbox import (
 from router.inbox.awaited import Awaited
 from router.inbox.lanes import Lanes
 from router.inbox.memory_store import MemoryStore
-from router.inbox.store import StoreItem, outbox_scope
+from router.inbox.store import StoreItem, doubt_scope, outbox_scope
 from router.jsontext import same_content
 from router.normalize import content_hash
 
@@ -257,6 +257,7 @@ class MemoryInbox:
             for delivery in self._events.pop(oldest).deliveries:
                 del self._deliveries[delivery.claim.id]
                 self.store.forget_scope(outbox_scope(delivery.claim.id))
+                self.store.forget_scope(doubt_scope(delivery.claim.id))
 
     # What Lanes asks for; answered as a store would, a little later
 

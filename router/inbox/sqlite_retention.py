@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from router import clock
 from router.inbox.sqlite_file import to_micros
+from router.inbox.store import DOUBTS, OUTBOX
 
 #: Events that are looked at in one step, and values that are removed.
 _STEP, _VALUES = 50, 200
@@ -24,9 +25,10 @@ WHERE e.seq < (SELECT max(seq) FROM events) AND NOT EXISTS (
 _DELETE_ATTEMPTS = """
 DELETE FROM attempts WHERE delivery IN (
     SELECT d.id FROM json_each(?) old JOIN deliveries d ON d.event = old.value)"""
-_DELETE_OUTBOXES = """
+_DELETE_OUTBOXES = f"""
 DELETE FROM store WHERE scope IN (
-    SELECT 'outbox/' || d.id FROM json_each(?) old JOIN deliveries d ON d.event = old.value)"""
+    SELECT owner.value || d.id FROM json_each(?) old JOIN deliveries d ON d.event = old.value
+    JOIN json_each('["{OUTBOX}", "{DOUBTS}"]') owner)"""
 _DELETE_DELIVERIES = "DELETE FROM deliveries WHERE event IN (SELECT value FROM json_each(?))"
 _DELETE_EVENTS = "DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?))"
 _DELETE_EXPIRED = """

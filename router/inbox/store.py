@@ -53,9 +53,19 @@ class StoreItem:
     expires_at: datetime | None
 
 
+#: How the scopes begin whose values the inbox keeps for as long as a delivery, and no longer: what it sent,
+#: and what of that is in doubt.
+OUTBOX, DOUBTS = "outbox/", "in-doubt/"
+
+
 def outbox_scope(delivery_id: int) -> str:
-    """Return the scope whose values the inbox keeps for as long as that delivery, and no longer."""
-    return f"outbox/{delivery_id}"
+    """Return the scope of what a delivery sent."""
+    return f"{OUTBOX}{delivery_id}"
+
+
+def doubt_scope(delivery_id: int) -> str:
+    """Return the scope of what is in doubt of a delivery."""
+    return f"{DOUBTS}{delivery_id}"
 
 
 def expiry(ttl: float | None) -> datetime | None:
