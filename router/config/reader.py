@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -219,5 +220,12 @@ class Document:
         try:
             options.make(self._tree.get(keys, {}))
         except ValueError as error:
-            message = f"{label(self._tree, keys)}{error.__cause__ or error}"
-            self._tree.complain(self._tree.place(keys), message)
+            at = (*keys, *_way(str(error)))
+            self._tree.complain(self._tree.place(at), f"{label(self._tree, at)}{error.__cause__ or error}")
+
+
+def _way(message: str) -> Iterator[str | int]:
+    """Yield the keys that lead to what msgspec complains of: ``… - at `$.rules[2].reply` ``."""
+    found = re.search(r" - at `\$(.*)`$", message)
+    for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", found[1].partition("[...]")[0] if found else ""):
+        yield name or int(index)

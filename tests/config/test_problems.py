@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from router.config import Document, read
 from router.errors import ConfigError
+from router.options import describe
 from tests.config.offered import check
 
 Load = Callable[..., Document]
@@ -121,3 +123,28 @@ def test_problems_name_the_file_as_the_user_named_it(tmp_path: Path, monkeypatch
     with pytest.raises(ConfigError) as raised:
         read(Path("routes.yaml"), {}).config()
     assert str(raised.value) == "routes.yaml:1:1: unknown key 'rotes', did you mean 'routes'?"
+
+
+@dataclass
+class _Rule:
+    word: str
+
+    def __post_init__(self) -> None:
+        if self.word == "bad":
+            raise ValueError("no such word")
+
+
+@dataclass
+class _Options:
+    rules: list[_Rule]
+
+
+def test_what_a_dataclass_refuses_is_told_at_its_line(load: Load) -> None:
+    document = load(
+        "routes:\n  - name: a\n    type: x\n    handler: echo\n    options:\n      rules:\n"
+        "        - {word: good}\n        - {word: bad}\n"
+    )
+    document.check_handlers({"echo": describe(_Options)})
+    assert [str(problem) for problem in document.problems] == [
+        f"{document.path}:8:11: route 'a': options.rules: no such word"
+    ]

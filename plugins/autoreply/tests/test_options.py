@@ -98,10 +98,10 @@ async def test_options_without_meaning_are_refused(talk: Start, text: str, probl
     assert problem in str(caught.value)
 
 
-async def test_a_problem_is_told_with_the_line_of_options(talk: Start) -> None:
+async def test_a_problem_is_told_with_its_line(talk: Start) -> None:
     with pytest.raises(ConfigError) as caught:
         await talk("reply: a\nrules:\n  - {keywords: [a], reply: '{event.nam}'}")
 
     place, _, problem = str(caught.value).partition(": route 'r': ")
-    assert place == "routes.yaml:6:7"
-    assert problem == "options: rule a: reply: {event.nam} in a template: did you mean {event.chat}?"
+    assert place == "routes.yaml:8:11"
+    assert problem == "options.rules: rule a: reply: {event.nam} in a template: did you mean {event.chat}?"
