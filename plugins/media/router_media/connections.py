@@ -1,0 +1,107 @@
+"""Connections that lead only where the options allow."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Callable
+
+import aiohttp
+from aiohttp.abc import ResolveResult
+
+from router_media.addresses import Guard, Refused
+
+_AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
+
+
+def session(guard: Guard) -> aiohttp.ClientSession:
+    """Return a session with a pool of its own, without cookies and proxies.
+
+    The guard sees each address right before it is connected to: a name may lead to one address now and to
+    another one later.
+    """
+    connector = aiohttp.TCPConnector(limit=0, resolver=_Resolver(guard), socket_factory=_guarded(guard))
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        headers={"User-Agent": "green-event-router-media", "Accept-Encoding": "identity"},
+    )
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """Leaves out the addresses of a name that are not allowed, so that the others are tried."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Look up a name.
+
+        Raises:
+            Refused: It leads to no address that is allowed.
+            OSError: It leads nowhere.
+        """
+        allowed: list[ResolveResult] = []
+        refused = OSError("it has no address")
+        for found in await super().resolve(host, port, family):
+            try:
+                self._guard.check(found["host"])
+            except Refused as exc:
+                refused = exc
+            else:
+                allowed.append(found)
+        if not allowed:
+            raise refused
+        return allowed
+
+
+def _guarded(guard: Guard) -> Callable[[_AddrInfo], socket.socket]:
+    def open_socket(info: _AddrInfo) -> socket.socket:
+        """Open the socket that is connected to this very address next."""
+        family, kind, protocol, _, address = info
+        guard.check(str(address[0]))
+        return socket.socket(family, kind, protocol)
+
+    return open_socket
+
+
+def refusal(exc: Exception) -> str | None:
+    """Return why an address was not connected to; ``None`` if something else went wrong."""
+    os_error = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else None
+    return str(os_error) if isinstance(os_error, Refused) else None
+
+
+def failure(exc: Exception) -> str:  # noqa: PLR0911 - a line for each case
+    """Return what went wrong, in words that show neither path nor query of the URL."""
+    match exc:
+        case aiohttp.ServerTimeoutError():
+            return "nothing came for as long as the option stall says"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"its certificate is not accepted: {_reason(exc.certificate_error)}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"its name cannot be looked up: {_reason(exc.os_error)}"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect: {_reason(exc.os_error)}"
+        case aiohttp.ClientPayloadError():
+            return "the answer was cut off"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return "the connection was closed before there was an answer"
+        case aiohttp.ClientResponseError():
+            return "the answer is no HTTP"
+    return type(exc).__name__
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return exc.verify_message
+    if isinstance(exc, ssl.SSLError):
+        return f"no TLS: {exc.reason}"
+    if isinstance(exc, OSError):
+        return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc.strerror or exc)
+    return str(exc)
