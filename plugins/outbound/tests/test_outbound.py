@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from router.errors import QuotaExceeded
-from router.testing import RouterHarness
+from router.testing import RouterHarness, make_event
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 ROUTES = """
@@ -123,22 +123,16 @@ async def test_a_request_that_is_none_is_invalid(
 
 async def test_a_route_for_another_type_is_told(router_harness: Any) -> None:
     router = await router_harness(ROUTES.replace("type: sendRequest", "type: incomingCall"))
-    await router.send(
-        {"typeWebhook": "incomingCall", "instanceData": {"idInstance": 1101000001}, "idMessage": "a"}
-    )
+    await router.send(make_event("incomingCall"))
     await router.settle()
     router.assert_dead("outbound", reason="a incomingCall is no sendRequest")
 
 
 async def test_the_example_of_the_readme_is_sent() -> None:
-    routes, body = (
-        re.search(r"```yaml\n(.*?)```", README, re.DOTALL),
-        re.search(r"```json\n(.*?)```", README, re.DOTALL),
-    )
-    assert routes is not None
-    assert body is not None
+    (routes,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (body,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
     environ = {"GREEN_API_TOKEN": "a-token-of-green-api", "WEBHOOK_TOKEN": "a-token-of-ours"}
-    async with RouterHarness(routes[1], environ=environ) as router:
-        await router.send(orjson.loads(body[1]))
+    async with RouterHarness(routes, environ=environ) as router:
+        await router.send(orjson.loads(body))
         await router.settle()
         router.assert_replied("Your order 17 is paid.")
