@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -93,7 +93,7 @@ class Downloader:
                 url = url.join(_url(location, relative=True))
         raise RetryLater(f"{url.host}: more than {_HOPS} redirects")
 
-    def _get(self, url: URL) -> aiohttp.client._RequestContextManager:
+    def _get(self, url: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         self._require_allowed(url)
         stall = self._options.stall
         return self._sessions[url.scheme].get(

@@ -22,10 +22,12 @@ from router_media.names import is_stored
 _LATEST = 50
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
 }
+#: Of a file, should a browser show it all the same. A list with it could not lead to what is saved.
+_SANDBOX = {**_HEADERS, "Content-Security-Policy": "default-src 'none'; sandbox"}
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Files</title>
 <style>body{{font-family:sans-serif;margin:2em}}td,th{{padding:.2em 1em .2em 0;text-align:left}}</style>
@@ -82,7 +84,7 @@ class Pages:
             media_type="application/octet-stream",
             filename=path.name,
             content_disposition_type="attachment",
-            headers=_HEADERS,
+            headers=_SANDBOX,
         )
 
 

@@ -64,11 +64,11 @@ def wait_for(port: int) -> None:
 
 
 @pytest.fixture(name="s3")
-def _s3(endpoint: str) -> Iterator[dict[str, Any]]:
+def _s3(endpoint: str) -> dict[str, Any]:
     """Make an empty bucket, and return the options for it."""
     bucket = f"files-{time.time_ns()}"
     urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{bucket}", method="PUT")).close()
-    yield {"bucket": bucket, "endpoint": endpoint, **KEYS}
+    return {"bucket": bucket, "endpoint": endpoint, **KEYS}
 
 
 def bucket(s3: dict[str, Any]) -> S3Store:

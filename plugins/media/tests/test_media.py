@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -382,7 +383,7 @@ async def test_the_type_is_that_of_the_content(store: Any, server: Any, message:
     url = server.file("/a.jpg", b"MZ\x90\0" + b"\0" * 100, "Content-Type: image/jpeg")
 
     with pytest.raises(
-        GiveUp, match="its type application/vnd.microsoft.portable-executable is refused by the options"
+        GiveUp, match=r"its type application/vnd\.microsoft\.portable-executable is refused by the options"
     ):
         await store(message(url), allow_types=["image/*"])
 
@@ -509,7 +510,7 @@ async def test_a_folder_that_cannot_be_made_fails_the_attempt(
 
 async def test_addresses_that_are_not_public_are_refused(store: Any, server: Any, message: Message) -> None:
     for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0"):
-        with pytest.raises(GiveUp, match="is not public|URL is none"):
+        with pytest.raises(GiveUp, match=r"is not public|URL is none"):
             await store(message(f"https://{host}:{server.port}/a.jpg"), allow=[])
 
     assert server.requests == []
@@ -601,6 +602,25 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(
         monkeypatch.setattr(socket, "getaddrinfo", lookup)
         with pytest.raises(GiveUp, match="loopback"):
             await handle(message(f"https://files.example.com:{server.port}/a"))
+
+    assert server.requests == []
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
+    store: Any, server: Any, message: Message, tmp_path: Path
+) -> None:
+    key = [f"{tmp_path}/key", "-out", f"{tmp_path}/cert", "-subj", "/CN=127.0.0.1"]
+    made = await asyncio.create_subprocess_exec(
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", *key, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert await made.wait() == 0
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context) as secure:
+        port = secure.sockets[0].getsockname()[1]
+        with pytest.raises(RetryLater, match="its certificate is not accepted: self-signed certificate"):
+            await store(message(f"https://127.0.0.1:{port}/a.jpg"))
 
     assert server.requests == []
 

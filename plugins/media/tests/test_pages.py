@@ -67,6 +67,8 @@ def test_the_list_has_links_that_lead_to_the_files(client: TestClient) -> None:
     link = f"files/a%20route/day/{KEY}-%D1%87%D0%B5%D0%BA%20%26%20%3Cb%3E.pdf"
     assert f'<a href="{link}">day/{KEY}-чек &amp; &lt;b&gt;.pdf</a>' in page.text
     assert "2023-11-14 22:13:21" in page.text
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src")
+    assert "sandbox" not in page.headers["content-security-policy"]  # or nothing could be saved from it
     assert "Its files are in a bucket." in page.text
     assert "No file." in page.text
     assert ".json" not in page.text
