@@ -94,6 +94,10 @@ class NotFound(RouterError):
     """Raised when a person names something that is not there: an event, a delivery, a sample, a schema."""
 
 
+class NotMade(RouterError):
+    """Raised when the package of a new plugin cannot be made: name, event or folder are no good."""
+
+
 class WrongState(RouterError):
     """Raised when an operator asks something of a delivery that its status does not allow."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from router.events import JsonObject
 
@@ -81,11 +81,39 @@ _LONGEST_MASK: Final = 16
 #: Of a shorter number, two digits would be too much.
 _SHORTEST_TELLING_NUMBER: Final = 6
 
+#: What puts something harmless in place of a text.
+Hide: TypeAlias = Callable[[str], str]
 
-def masked(data: JsonObject) -> JsonObject:
+
+def stars(text: str) -> str:
+    """Hide a text except for its length, up to 16."""
+    return "*" * min(len(text), _LONGEST_MASK)
+
+
+def mask_chat(chat: str) -> str:
+    """Hide a chat id except for its kind and its last two digits.
+
+    Enough to tell most lines of a log apart, too little to find a person. It is no hash, because
+    there are few enough phone numbers to try them all.
+    """
+    match = _CHAT.fullmatch(chat)
+    number, suffix = (match[1], match[2]) if match else (chat, "")
+    sign = "-" if number.startswith("-") else ""
+    number = number.removeprefix("-")
+    telling = len(number) >= _SHORTEST_TELLING_NUMBER and _CHAT_NUMBER.fullmatch(number)
+    tail = number[-2:] if telling else ""
+    return f"{sign}{stars(number[: len(number) - len(tail)])}{tail}{suffix}"
+
+
+def masked(data: JsonObject, *, hide_chat: Hide = mask_chat, hide_text: Hide = stars) -> JsonObject:
     """Return a copy of a notification without phone numbers, names, texts and addresses.
 
     Never raises, however odd or deep the body is.
+
+    Args:
+        data: The body.
+        hide_chat: What becomes of a chat id.
+        hide_text: What becomes of any other text that is not known to be harmless.
     """
     result: JsonObject = {}
     # A stack of our own, because a body may be nested deeper than Python recurses.
@@ -93,7 +121,11 @@ def masked(data: JsonObject) -> JsonObject:
     while waiting:
         name, source, target = waiting.pop()
         for key, value in _entries(name, source):
-            copy = _empty_copy(key, value)
+            copy = (
+                _masked_text(key, value, hide_chat, hide_text)
+                if isinstance(value, str)
+                else _copy(key, value)
+            )
             if isinstance(target, dict):
                 target[_masked_key(key, target)] = copy
             else:
@@ -131,21 +163,6 @@ HIDING: Final[Mapping[str, Callable[[MutableMapping[str, Any]], None] | None]] =
 }
 
 
-def mask_chat(chat: str) -> str:
-    """Hide a chat id except for its kind and its last two digits.
-
-    Enough to tell most lines of a log apart, too little to find a person. It is no hash, because
-    there are few enough phone numbers to try them all.
-    """
-    match = _CHAT.fullmatch(chat)
-    number, suffix = (match[1], match[2]) if match else (chat, "")
-    sign = "-" if number.startswith("-") else ""
-    number = number.removeprefix("-")
-    telling = len(number) >= _SHORTEST_TELLING_NUMBER and _CHAT_NUMBER.fullmatch(number)
-    tail = number[-2:] if telling else ""
-    return f"{sign}{_stars(number[: len(number) - len(tail)])}{tail}{suffix}"
-
-
 def _entries(name: str, source: Any) -> Iterator[tuple[str, Any]]:
     """The entries of an object; the elements of an array, each under the name of the array."""
     if isinstance(source, dict):
@@ -154,8 +171,8 @@ def _entries(name: str, source: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, item) for item in source)
 
 
-def _empty_copy(key: str, value: Any) -> Any:
-    """A masked scalar, or the container that the masked entries will fill."""
+def _copy(key: str, value: Any) -> Any:
+    """What is masked of a value that is no text; of a container what the masked entries will fill."""
     match value:
         case dict():
             return {}
@@ -165,24 +182,18 @@ def _empty_copy(key: str, value: Any) -> Any:
             return value
         case int() | float():
             return value if key in _NUMBERS else type(value)(0)
-        case str():
-            return _masked_text(key, value)
-    return _stars(str(value))
+    return stars(str(value))
 
 
-def _masked_text(key: str, text: str) -> str:
+def _masked_text(key: str, text: str, hide_chat: Hide, hide_text: Hide) -> str:
     kept = _KEPT.get(key)
     if (kept is not None and kept.fullmatch(text)) or _ERROR_MARK.fullmatch(text):
         return text
-    return mask_chat(text) if key in _CHATS or _CHAT.fullmatch(text) else _stars(text)
+    return hide_chat(text) if key in _CHATS or _CHAT.fullmatch(text) else hide_text(text)
 
 
 def _masked_key(key: str, siblings: JsonObject) -> str:
     if _KEY.fullmatch(key):
         return key
     # The number keeps two hidden keys from becoming one.
-    return f"{_stars(key)}#{len(siblings)}"
-
-
-def _stars(text: str) -> str:
-    return "*" * min(len(text), _LONGEST_MASK)
+    return f"{stars(key)}#{len(siblings)}"

@@ -36,6 +36,7 @@ ROOMS = {
         "plugins",
         "presence",
         "replay",
+        "scaffold",
         "threads",
         "transports",
         "watchdog",
@@ -114,7 +115,7 @@ def part_of(module: str) -> str:
 def modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        if name != "__init__" and part_of(name) != "demo":  # what a user would have
+        if name != "__init__" and not name.startswith(("demo", "scaffold.template")):  # what a user would have
             yield name, ast.parse(path.read_text("utf-8"))
 
 

@@ -16,12 +16,13 @@ from typer.core import TyperGroup
 from router.cli.options import Settings
 
 #: Command → where it is in this package: a function, or the commands of a noun.
-_COMMANDS = {
+COMMANDS = {
     "serve": "serve:serve",
     "check": "check:check",
     "test": "check:run_tests",
     "routes": "routes:routes",
     "plugins": "plugins:plugins",
+    "new-plugin": "new_plugin:new_plugin",
     "events": "events:app",
     "dead": "dead:app",
     "outbox": "outbox:app",
@@ -38,12 +39,12 @@ class _Commands(TyperGroup):
     """Finds commands by their names. Their types are click's, a private copy of typer's: hence ``Any``."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return _plugin_commands(cmd_name, ctx.params.get("config") or Path())
-        module, _, name = _COMMANDS[cmd_name].partition(":")
+        module, _, name = COMMANDS[cmd_name].partition(":")
         return _command(cmd_name, getattr(import_module(f"router.cli.{module}"), name))
 
 

@@ -24,7 +24,7 @@ def commands_of(name: str, config: Path) -> typer.Typer | None:
         NotFound: It offers no commands.
     """
     try:
-        plugin = load_named(name, _plugins_dir(config))
+        plugin = load_named(name, plugins_dir_of(config))
     except NotFound:
         return None
     found = commands(plugin)
@@ -39,7 +39,8 @@ def commands_of(name: str, config: Path) -> typer.Typer | None:
     return group
 
 
-def _plugins_dir(config: Path) -> Path | None:
+def plugins_dir_of(config: Path) -> Path | None:
+    """Return the ``plugins_dir`` of a ``routes.yaml``; ``None`` if there is none, or it cannot be read."""
     try:
         found = read(config, os.environ).plugins_dir
     except ConfigError:
