@@ -115,7 +115,8 @@ def part_of(module: str) -> str:
 def modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        if name != "__init__" and not name.startswith(("demo", "scaffold.template")):  # what a user would have
+        # What a user would have is data.
+        if name != "__init__" and not name.startswith(("demo", "scaffold.template")):
             yield name, ast.parse(path.read_text("utf-8"))
 
 

@@ -107,6 +107,11 @@ def refused() -> str:
         return f"json://127.0.0.1:{listener.getsockname()[1]}/{SECRET}"
 
 
+def on_their_way() -> list[threading.Thread]:
+    """Return the threads that send something now."""
+    return [thread for thread in threading.enumerate() if thread.name == "apprise-JSON"]
+
+
 async def failure(channel: Channel, alert: Alert, given: Options) -> str:
     with pytest.raises(RetryLater) as raised:
         await channel.send(alert, given)
@@ -223,6 +228,8 @@ async def test_a_service_that_hangs_holds_up_neither_the_loop_nor_the_others(
     sending = asyncio.create_task(channel.send(ALERT, both))
     await asyncio.to_thread(good.arrived.acquire)
     await asyncio.to_thread(hanging.arrived.acquire)
+    while len(on_their_way()) > 1:
+        await asyncio.sleep(0.01)
     assert not sending.done()
     sending.cancel()  # as the router does when its time is up
     with pytest.raises(asyncio.CancelledError):
@@ -241,9 +248,8 @@ async def test_what_arrives_after_its_time_is_not_sent_again(server: Server) -> 
     with pytest.raises(asyncio.CancelledError):
         await sending
     server.may_answer.set()
-    for thread in threading.enumerate():
-        if thread.name == "apprise-JSON":
-            await asyncio.to_thread(thread.join)
+    for thread in on_their_way():
+        await asyncio.to_thread(thread.join)
     await channel.send(ALERT, given)
     assert len(server.got) == 1
 

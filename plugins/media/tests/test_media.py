@@ -612,7 +612,8 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
 ) -> None:
     key = [f"{tmp_path}/key", "-out", f"{tmp_path}/cert", "-subj", "/CN=127.0.0.1"]
     made = await asyncio.create_subprocess_exec(
-        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", *key, stderr=asyncio.subprocess.DEVNULL
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", *key),
+        stderr=asyncio.subprocess.DEVNULL,
     )
     assert await made.wait() == 0
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
