@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, Self
 
 from router import clock
-from router.events import Event, JsonObject, Problem, Receipt, ReceiptStatus, Transport
+from router.events import DeliveryStatus, Event, JsonObject, Problem, Receipt, ReceiptStatus, Transport
 from router.inbox import Claim, DeliveryRecord
 from router.jsontext import dump, parse
 from router.normalize import normalize
@@ -98,7 +98,8 @@ def _received(each: Received, table: Table) -> Iterator[str]:
 
 def _delivery(record: DeliveryRecord, now: datetime) -> Iterator[str]:
     attempts = "1 attempt" if record.attempts == 1 else f"{record.attempts} attempts"
-    due = f", next in {(record.due_at - now).total_seconds():g} s" if record.due_at else ""
+    waits = record.due_at if record.status is DeliveryStatus.PENDING else None
+    due = f", next in {(waits - now).total_seconds():g} s" if waits else ""
     error = f": {record.error}" if record.error else ""
     yield f"{record.route}: {record.status.value}, {attempts}{due}{error}"
     last = record.history[-1] if record.history else None

@@ -31,6 +31,10 @@ class Shop:
                 raise KeyError("price")
             case "hang":
                 await asyncio.Event().wait()
+            case "fail, then hang" if context.delivery.attempt == 1:
+                raise KeyError("price") from None
+            case "fail, then hang":
+                await asyncio.Event().wait()
             case "warn":
                 context.logger.warning("stock.low", item="tea", left=2)
             case text:
@@ -123,6 +127,15 @@ async def test_a_handler_hangs_and_where() -> None:
     message = await said("hang", check=lambda router: router.assert_done())
     assert message.startswith("expected every delivery to be done, found 1 running\n")
     assert "still running:\n  talk, attempt 1: test_assertions.py in Shop.handle" in message
+
+
+async def test_an_attempt_that_runs_is_no_longer_waited_for() -> None:
+    async with RouterHarness(ROUTES, plugins=[Shop()]) as router:
+        await router.send(make_event(text="fail, then hang"))
+        await router.settle()
+        assert "\n  talk: pending, 1 attempt, next in 10 s: KeyError: 'price'\n" in router.report()
+        await router.advance("11s")
+        assert "\n  talk: running, 1 attempt: KeyError: 'price'\n" in router.report()
 
 
 async def test_the_number_is_another_one() -> None:

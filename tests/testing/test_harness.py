@@ -564,6 +564,29 @@ async def test_settle_does_not_wait_for_what_nothing_can_wake() -> None:
         assert "test_harness.py:" in router.report()
 
 
+async def test_settle_does_not_wait_for_what_sleeps_whatever_else_goes_on() -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.001):
+            pass
+
+    async def handle(event: Event, context: Context) -> None:
+        await asyncio.create_task(asyncio.sleep(10))
+
+    busy = threading.Thread(target=work)
+    busy.start()
+    try:
+        async with harness(handle, patience=3600) as router:
+            await router.send(make_event())
+            await router.settle()
+            await router.advance("10s")
+            router.assert_done()
+    finally:
+        stop.set()
+        busy.join()
+
+
 async def test_settle_gives_up_on_what_does_nothing_for_too_long() -> None:
     release = threading.Event()
 
@@ -627,6 +650,7 @@ def surroundings() -> Any:
         time="time" in vars(asyncio.get_running_loop()),
         warnings=warnings.showwarning,
         tasks=len(asyncio.all_tasks()),
+        factory=asyncio.get_running_loop().get_task_factory(),
     )
 
 
