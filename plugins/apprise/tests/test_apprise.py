@@ -183,6 +183,11 @@ async def test_a_service_that_cannot_be_reached_is_an_error() -> None:
     assert SECRET not in reason
 
 
+async def test_what_apprise_quotes_of_an_address_is_taken_out() -> None:
+    url = refused().replace("127.0.0.1", "localhost")  # in many addresses, a token stands in its place
+    assert "sending JSON notification to …." in await failure(Channel(), ALERT, options(url))
+
+
 async def test_an_error_holds_no_part_of_the_address(server: Server) -> None:
     server.status = 500
     host = f"127.0.0.1:{server.server_port}"
