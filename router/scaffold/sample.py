@@ -11,7 +11,7 @@ from router.errors import NotMade
 from router.events import Event, EventStatus, JsonObject, Problem, Transport
 from router.inbox import EventRecord
 from router.jsontext import dump, parse
-from router.masking import masked, stars
+from router.masking import mask_chat, masked, stars
 from router.normalize import normalize
 from router.replies import why_withheld
 
@@ -19,8 +19,6 @@ from router.replies import why_withheld
 _COMMAND = re.compile(r"/[A-Za-z][A-Za-z0-9_]{0,31}(?!\S)", re.ASCII)
 #: The chat of WhatsApp statuses is the same for everybody.
 _STATUSES = "status@broadcast"
-#: Sign, number and kind of a chat id.
-_CHAT = re.compile(r"(-?)([^@]*)(@[a-z.]+)?", re.ASCII)
 #: What YAML reads as text without quotes.
 _PLAIN = re.compile(r"(?!(?:true|false|null)$)/?[A-Za-z][A-Za-z0-9_]*", re.ASCII | re.IGNORECASE)
 
@@ -50,8 +48,8 @@ class Sample:
             raise NotMade(
                 f"event {record.id} is invalid, so no handler gets it: see 'router events show {record.id}'"
             )
-        event = _read(data)
-        sample = cls(_read(_without_personal_data(data, event.text)))
+        event = _read(_complete(data, record.instance))
+        sample = cls(_read(_without_personal_data(event.data, event.text)))
         sample._check(event, record.id)
         return sample
 
@@ -95,6 +93,14 @@ def _read(data: JsonObject) -> Event:
     return normalize(data, id="0", received_at=clock.now(), transport=Transport.WEBHOOK)
 
 
+def _complete(data: JsonObject, instance: int | None) -> JsonObject:
+    """Return the body with the instance that was polled, if it names none."""
+    account = data.get("instanceData", {})
+    if instance is None or _read(data).instance is not None or not isinstance(account, dict):
+        return data
+    return {**data, "instanceData": {**account, "idInstance": instance}}
+
+
 def _yaml(word: str) -> str:
     return word if _PLAIN.fullmatch(word) else dump(word)
 
@@ -114,7 +120,7 @@ def _without_personal_data(data: JsonObject, text: str | None) -> JsonObject:
 def _hidden(text: str) -> str:
     """Hide a text but for the command with which it begins."""
     command = _COMMAND.match(text)
-    return f"{command[0]}{stars(text[command.end() :])}" if command else stars(text)
+    return f"{command[0]} {stars(text[command.end() + 1 :])}".rstrip() if command else stars(text)
 
 
 class _Numbers:
@@ -127,7 +133,13 @@ class _Numbers:
         """Return another chat id of the same kind and length; no telephone has its number."""
         if chat in ("", _STATUSES):
             return chat
-        match = _CHAT.fullmatch(chat)
-        sign, number, kind = match.groups("") if match else ("", chat, "")
+        sign, number, kind = _parts(chat)
         given = self._given.setdefault(number, str(len(self._given) + 1))
         return f"{sign}1{given.rjust(len(number) - 1, '0')}{kind}"
+
+
+def _parts(chat: str) -> tuple[str, str, str]:
+    """Return sign, number and kind of a chat id."""
+    _, at, kind = mask_chat(chat).partition("@")
+    sign = "-" if chat.startswith("-") else ""
+    return sign, chat.removeprefix("-").removesuffix(f"{at}{kind}"), f"{at}{kind}"
