@@ -67,7 +67,8 @@ def _command(name: str, found: Any) -> Any:
 app = typer.Typer(
     name="router",
     cls=_Commands,
-    help="Route GREEN-API notifications (WhatsApp, Telegram, MAX) to plugins.",
+    help="Route GREEN-API notifications (WhatsApp, Telegram, MAX) to plugins. "
+    "'router PLUGIN' has the commands of a plugin.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
