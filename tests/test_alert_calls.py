@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def register_alert_channels(register):
 
 
 @asynccontextmanager
-async def serving(folder: Path, alerts: Sequence[Mapping[str, object]]) -> AsyncIterator[httpx2.AsyncClient]:
+async def serving(folder: Path, alerts: Sequence[object]) -> AsyncIterator[httpx2.AsyncClient]:
     """Run a router whose only route fails."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "pagers.py").write_text(PLUGIN)
