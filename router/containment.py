@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from contextvars import ContextVar
-from typing import Any
+from contextvars import ContextVar, copy_context
+from typing import Any, TypeVar
 
 import structlog
 
 from router.context import current_delivery
+
+T = TypeVar("T")
 
 #: The plugin whose hook runs in this task.
 current_plugin: ContextVar[str | None] = ContextVar("current_plugin", default=None)
@@ -24,6 +26,18 @@ _log = structlog.get_logger("router.plugins")
 def contain_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """See that no task of a plugin ends the loop."""
     loop.set_task_factory(_make_task)
+
+
+def begin_task(plugin: str, coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Run a coroutine in a task that is the plugin's, whoever begins it."""
+    context = copy_context()
+    context.run(_belong_to, plugin)
+    return context.run(asyncio.create_task, coro)
+
+
+def _belong_to(plugin: str) -> None:
+    current_plugin.set(plugin)
+    current_delivery.set(None)
 
 
 def _make_task(

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from operator import getitem
 from typing import Any
 
-from anyio import to_thread
-
 from router.context import Context
 from router.events import Event
 from router.hookspecs import plugin_logger
 from router.plugins import RegisteredHandler
 from router.routing import Route
+from router.threads import Threads
 
 
 class RouteHandler:
@@ -31,6 +30,8 @@ class RouteHandler:
         self.options = registered.options.make(route.options)
         #: The object, where the handler is a class.
         self._made: Any = None
+        #: Where its ``start`` and ``stop`` run, if they are ``def``.
+        self._threads = Threads(f"start-{route.name}", 1)
         self._call: Callable[[Context], Any] = _not_started
         if registered.made_with is None:
             self._call = registered.arguments.bind(registered.call, _of)
@@ -62,7 +63,7 @@ class RouteHandler:
         }
         self._made = self.registered.made_with.bind(self.registered.call, _take)(given)
         self._call = self.registered.arguments.bind(self._made, _of)
-        await _run(self._made, "start")
+        await self._run("start")
 
     async def stop(self) -> None:
         """Let the object stop, if one was made.
@@ -71,7 +72,17 @@ class RouteHandler:
             Exception: Whatever the plugin raises.
         """
         if self._made is not None:
-            await _run(self._made, "stop")
+            await self._run("stop")
+
+    async def _run(self, name: str) -> None:
+        """Call a method of the object without arguments, if it has it."""
+        method = getattr(self._made, name, None)
+        if method is None:
+            return
+        is_async = inspect.iscoroutinefunction(method)
+        result = method() if is_async else await (await self._threads.begin(method))
+        if inspect.isawaitable(result):
+            await result
 
     def _call_with_context(self, _event: Event, context: Context) -> Any:
         return self._call(context)
@@ -90,13 +101,3 @@ def _of(context: Any, name: str) -> Any:
 
 def _not_started(_context: Context) -> Any:
     raise AssertionError("a class of handlers is started before it is called")
-
-
-async def _run(made: object, name: str) -> None:
-    """Call a method without arguments, if the object has it: ``def`` in a thread."""
-    method = getattr(made, name, None)
-    if method is None:
-        return
-    result = method() if inspect.iscoroutinefunction(method) else await to_thread.run_sync(method)
-    if inspect.isawaitable(result):
-        await result

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import Any
 
 import structlog
-from anyio import (
-    CancelScope,
-    create_task_group,
-    current_effective_deadline,
-    get_cancelled_exc_class,
-    move_on_after,
-)
-from anyio.abc import TaskGroup
+from anyio import CancelScope, create_task_group
 
 from router.alerts import Alerts
-from router.containment import current_plugin
+from router.containment import begin_task
 from router.errors import PluginError
 from router.events import AlertKind
 from router.handlers import RouteHandler
@@ -28,9 +21,12 @@ from router.hookspecs import PluginRoute, plugin_logger
 from router.plugins import Plugin
 from router.plugins.loading import told, told_if_slow
 
-#: Seconds that one plugin or handler gets to start, and all together to stop.
+#: Seconds that each plugin or handler gets to start.
 _START = 30.0
+#: Seconds in which all handlers stop, at once; then all plugins.
 _STOP = 4.0
+#: Seconds that a plugin's tasks get to end when they are cancelled.
+_END = 1.0
 
 _log = structlog.get_logger("router.plugins")
 
@@ -53,6 +49,8 @@ class Lifecycle:
         is_optional: Tells whether the router can do without a plugin, or without its handler of a route.
         hold: Told of each route whose handler did not start.
         alerts: Told of each plugin that failed.
+        start_within: Seconds that each has to start.
+        stop_within: Seconds that each has to stop.
     """
 
     def __init__(
@@ -63,22 +61,25 @@ class Lifecycle:
         is_optional: Callable[[Plugin, str | None], bool],
         hold: Callable[[str], None],
         alerts: Alerts,
+        start_within: float = _START,
+        stop_within: float = _STOP,
     ) -> None:
         self._plugins = plugins
         self._handlers = handlers
         self._is_optional = is_optional
         self._hold = hold
         self._alerts = alerts
+        self._start_within = start_within
+        self._stop_within = stop_within
         self._tasks: list[_Tasks] = []
         #: What has started, and so has to stop.
         self._started_plugins: list[_Stop] = []
         self._started_handlers: list[_Stop] = []
 
-    async def start(self, tasks: TaskGroup, http: Any) -> None:
+    async def start(self, http: Any) -> None:
         """Start plugins, then handlers, in the order of the file.
 
         Args:
-            tasks: Owns what the plugins run.
             http: The HTTP client that all handlers share.
 
         Raises:
@@ -86,48 +87,50 @@ class Lifecycle:
         """
         try:
             for plugin in self._plugins:
-                await self._start_plugin(plugin, tasks, http)
+                await self._start_plugin(plugin, http)
             for handler in self._handlers:
                 await self._start_handler(handler, http)
-        except PluginError:
+        except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Stop handlers, then plugins, then their tasks; each has a few seconds."""
-        for stops in (self._started_handlers, self._started_plugins):
-            with move_on_after(_STOP, shield=True):
+        with CancelScope(shield=True):
+            for stops in (self._started_handlers, self._started_plugins):
                 async with create_task_group() as group:
-                    for stop in stops:
-                        group.start_soon(_stop, stop)
-            stops.clear()
-        for tasks in self._tasks:
-            tasks.cancel()
+                    for stop in reversed(stops):
+                        group.start_soon(self._stop, stop)
+                stops.clear()
+            async with create_task_group() as group:
+                for tasks in self._tasks:
+                    group.start_soon(tasks.end)
 
-    async def _start_plugin(self, plugin: Plugin, tasks: TaskGroup, http: Any) -> None:
-        own = _Tasks(plugin, tasks, self._alerts)
+    async def _stop(self, stop: _Stop) -> None:
+        if error := await _attempt(stop.plugin, stop.what, stop.call, self._stop_within):
+            _log.error("plugin.failed", plugin=error.plugin, origin=error.origin, error=error.message)
+
+    async def _start_plugin(self, plugin: Plugin, http: Any) -> None:
+        own = _Tasks(plugin, self._alerts)
         self._tasks.append(own)
-        arguments = {
-            "tasks": own,
-            "routes": self._routes_of(plugin),
-            "http": http,
-            "logger": plugin_logger(plugin.name),
-        }
-        error = await _attempt(plugin, "its hook startup", lambda: _call(plugin, "startup", arguments))
+        logger = plugin_logger(plugin.name)
+        arguments = {"tasks": own, "routes": self._routes_of(plugin), "http": http, "logger": logger}
+        start = partial(_call, plugin, "startup", arguments)
+        error = await _attempt(plugin, "its hook startup", start, self._start_within)
         if error is None:
-            stop = partial(_call, plugin, "shutdown", {"logger": plugin_logger(plugin.name)})
+            stop = partial(_call, plugin, "shutdown", {"logger": logger})
             self._started_plugins.append(_Stop(plugin, "its hook shutdown", stop))
         else:
-            own.cancel()
+            await own.end()
             self._failed(plugin, None, error, [route.name for route in self._routes_of(plugin)])
 
     async def _start_handler(self, handler: RouteHandler, http: Any) -> None:
         plugin, route = handler.registered.plugin, handler.route.name
-        what = f"the start of its handler {handler.registered.name!r} for route {route!r}"
-        error = await _attempt(plugin, what, lambda: handler.start(http))
+        what = f"its handler {handler.registered.name!r} for route {route!r}"
+        start = partial(handler.start, http)
+        error = await _attempt(plugin, f"the start of {what}", start, self._start_within)
         if error is None:
-            stop = _Stop(plugin, f"the stop of its handler for route {route!r}", handler.stop)
-            self._started_handlers.append(stop)
+            self._started_handlers.append(_Stop(plugin, f"the stop of {what}", handler.stop))
         else:
             self._failed(plugin, route, error, [route])
 
@@ -155,63 +158,72 @@ def tell_failed(alerts: Alerts, error: PluginError, routes: Iterable[str]) -> No
 
 
 class _Tasks:
-    """A plugin's `PluginTasks`."""
+    """A plugin's `PluginTasks`.
 
-    def __init__(self, plugin: Plugin, tasks: TaskGroup, alerts: Alerts) -> None:
+    They are in no task group: one that does not end when it is cancelled is left behind.
+    """
+
+    def __init__(self, plugin: Plugin, alerts: Alerts) -> None:
         self._plugin = plugin
-        self._tasks = tasks
         self._alerts = alerts
-        self._scopes: set[CancelScope] = set()
-        self._cancelled = False
+        self._running: dict[asyncio.Task[None], str] = {}
+        self._is_over = False
 
     def start_soon(self, func: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """See `PluginTasks.start_soon`."""
-        self._tasks.start_soon(self._run, func, args)
+        name = getattr(func, "__qualname__", repr(func))
+        if self._is_over:
+            raise RuntimeError(f"the task {name} comes too late: the plugin has stopped")
+        task = begin_task(self._plugin.name, self._run(func, args, name))
+        self._running[task] = name
+        task.add_done_callback(self._running.pop)
 
-    def cancel(self) -> None:
-        """End them all."""
-        self._cancelled = True
-        for scope in self._scopes:
-            scope.cancel()
+    async def end(self) -> None:
+        """Cancel them all, and tell of those that go on."""
+        self._is_over = True
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=_END)
+        for name in self._running.values():
+            error = f"its task {name} did not end within {_END:g} s after it was cancelled"
+            _log.error("plugin.failed", plugin=self._plugin.name, origin=self._plugin.origin, error=error)
 
-    async def _run(self, func: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
-        current_plugin.set(self._plugin.name)
-        with CancelScope() as scope:
-            self._scopes.add(scope)
-            if self._cancelled:
-                scope.cancel()
-            try:
-                await func(*args)
-            except get_cancelled_exc_class():
-                raise
-            except BaseException as exc:  # whatever it is, it is this plugin's and nobody else's
-                name = getattr(func, "__qualname__", repr(func))
-                error = PluginError(
-                    self._plugin.name, self._plugin.origin, f"its task {name} failed: {told(exc)}"
-                )
-                tell_failed(self._alerts, error, [])
-        self._scopes.discard(scope)
-
-
-async def _stop(stop: _Stop) -> None:
-    if error := await _attempt(stop.plugin, stop.what, stop.call):
-        _log.error("plugin.failed", plugin=error.plugin, origin=error.origin, error=error.message)
-
-
-async def _attempt(plugin: Plugin, what: str, call: Callable[[], Awaitable[None]]) -> PluginError | None:
-    """Call something of a plugin; return what is wrong, if it raises or does not end."""
-    token = current_plugin.set(plugin.name)
-    with told_if_slow(plugin.name, plugin.origin, what), move_on_after(_START) as scope:
+    async def _run(self, func: Callable[..., Awaitable[Any]], args: tuple[Any, ...], name: str) -> None:
         try:
-            await call()
+            await func(*args)
         except BaseException as exc:  # whatever it is, it is this plugin's and nobody else's
-            if current_effective_deadline() == -inf:  # cut off, by the scope or from outside
-                raise
-            return PluginError(plugin.name, plugin.origin, f"{what} failed: {told(exc)}")
+            if self._is_over and isinstance(exc, asyncio.CancelledError):
+                return
+            message = f"its task {name} failed: {told(exc)}"
+            tell_failed(self._alerts, PluginError(self._plugin.name, self._plugin.origin, message), [])
+
+
+async def _attempt(
+    plugin: Plugin, what: str, call: Callable[[], Awaitable[None]], within: float
+) -> PluginError | None:
+    """Call something of a plugin; return what is wrong, if it raises or does not end.
+
+    The call has a task of its own: whatever it does with that, even not end when it is cancelled.
+    """
+    task = begin_task(plugin.name, _outcome(call))
+    with told_if_slow(plugin.name, plugin.origin, what):
+        try:
+            await asyncio.wait([task], timeout=within)
         finally:
-            current_plugin.reset(token)
-    if scope.cancelled_caught:
-        return PluginError(plugin.name, plugin.origin, f"{what} did not end within {_START:g} s")
+            task.cancel()
+    if not task.done():
+        return PluginError(plugin.name, plugin.origin, f"{what} did not end within {within:g} s")
+    exc = asyncio.CancelledError() if task.cancelled() else task.result()
+    return PluginError(plugin.name, plugin.origin, f"{what} failed: {told(exc)}") if exc else None
+
+
+async def _outcome(call: Callable[[], Awaitable[None]]) -> BaseException | None:
+    """Return whatever a call raises: it is its plugin's and nobody else's."""
+    try:
+        await call()
+    except BaseException as exc:
+        return exc
     return None
 
 

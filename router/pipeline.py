@@ -136,7 +136,7 @@ class Pipeline:
         handlers = self._handlers()
         lifecycle = self._lifecycle(handlers)
         self._tell_what_is_missing()
-        await lifecycle.start(tasks, http)
+        await lifecycle.start(http)
         self.dispatcher = self._dispatch(handlers, http)
         await tasks.start(self.dispatcher.run)
         yield

@@ -93,6 +93,7 @@ WITHIN = {
     ("alert_calls", "threads"): "a def channel runs in one",
     ("options", "config"): "durations and sizes are written as everywhere in routes.yaml",
     ("handlers", "plugins"): "a route names what a plugin registered",
+    ("handlers", "threads"): "what is def starts in one",
     ("lifecycle", "alerts"): "what does not start is told",
     ("lifecycle", "containment"): "what it leaves behind is its own",
     ("lifecycle", "handlers"): "handlers start and stop",
