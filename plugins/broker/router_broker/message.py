@@ -75,11 +75,14 @@ def _attributes(event: Event) -> dict[str, str]:
     attributes = {
         "specversion": "1.0",
         "id": event.id,
-        "source": f"green-api/{event.instance or '-'}",
+        "source": f"urn:green-api:instance:{event.instance or 'unknown'}",
         "type": f"com.green-api.{event.type}",
+        "subject": event.chat,
         "time": _time(event).isoformat(),
+        "messenger": event.messenger,
+        "messagetype": event.message_type,
     }
-    return {**attributes, "subject": event.chat} if event.chat else attributes
+    return {name: value for name, value in attributes.items() if value}
 
 
 def _time(event: Event) -> datetime:

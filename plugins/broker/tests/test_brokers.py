@@ -37,10 +37,12 @@ async def test_an_event_is_kept_with_its_id_its_key_and_its_type(kind: type[Serv
     assert {name[3 if name.startswith("ce") else 12 :]: text for name, text in stored.headers.items()} == {
         "specversion": "1.0",
         "id": one.id,
-        "source": "green-api/1101000001",
+        "source": "urn:green-api:instance:1101000001",
         "type": "com.green-api.incomingMessageReceived",
         "subject": "79001234567@c.us",
         "time": "2025-11-14T10:11:52+00:00",
+        "messenger": "max",
+        "messagetype": "textMessage",
     }
 
 

@@ -146,3 +146,19 @@ async def test_what_kafka_answers_is_told(
 
     assert reason in str(caught.value)
     assert connection.is_open is is_open
+
+
+async def test_who_waits_for_kafka_is_told_when_the_connection_is_given_up() -> None:
+    connection = kafka.connection(options(), None)
+    connection._producer.send_and_wait = never
+    waiting = asyncio.create_task(connection.publish(compose(event(), "messages", with_data=True)))
+    await asyncio.sleep(0)
+
+    await connection.close()
+
+    with pytest.raises(RetryLater, match="connection given up"):
+        await waiting
+
+
+async def never(*_: Any, **__: Any) -> None:
+    await asyncio.Event().wait()

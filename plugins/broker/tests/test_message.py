@@ -51,7 +51,11 @@ def test_the_key_is_that_of_the_chat(chat: str | None, key: str, words: str) -> 
 def test_an_event_without_instance_has_a_key() -> None:
     message = compose(replace(event(None), instance=None), "messages", with_data=False)
 
-    assert (message.key, message.words, message.attributes["source"]) == ("-", "-", "green-api/-")
+    assert (message.key, message.words, message.attributes["source"]) == (
+        "-",
+        "-",
+        "urn:green-api:instance:unknown",
+    )
 
 
 def test_the_id_is_that_of_event_and_route() -> None:
