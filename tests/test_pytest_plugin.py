@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from router import Context, RegisterHandler, hookimpl
 from router.greenapi.simulator import Simulator
@@ -50,10 +51,27 @@ async def test_a_router_runs_in_the_test(router_harness: StartRouter) -> None:
     router.assert_replied("Hello")
 
 
-async def test_a_router_has_ended_with_its_test(router_harness: StartRouter) -> None:
-    assert "time" not in vars(asyncio.get_running_loop())
-    router = await router_harness(ROUTES, plugins=[Greeter])
-    assert router.deliveries() == []
+class Ending(Greeter):
+    """Tells that the router has ended."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    @hookimpl
+    async def shutdown(self) -> None:
+        self._told.append("shutdown")
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    told: list[str] = []
+    yield told
+    assert told == ["shutdown"]
+
+
+async def test_a_router_ends_with_its_test(told: list[str], router_harness: StartRouter) -> None:
+    await router_harness(ROUTES, plugins=[Ending(told)])
+    assert told == []
 
 
 def test_a_router_runs_in_the_tests_of_who_has_set_up_nothing(tmp_path: Path) -> None:

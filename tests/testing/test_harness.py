@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -550,6 +551,33 @@ async def test_the_network_is_waited_for() -> None:
     assert [line["line"] for line in router.logs if line["event"] == "read"] == ["hello\n"]
 
 
+async def test_another_process_is_waited_for_with_no_thread_at_work() -> None:
+    command = ["sh", "-c", "sleep 0.5; echo hello"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:  # noqa: ASYNC220 - asyncio's has a thread
+
+        async def handle(event: Event, context: Context) -> None:
+            reader = asyncio.StreamReader()
+            protocol = asyncio.StreamReaderProtocol(reader)
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, other.stdout)
+            await reader.readline()
+            transport.close()
+
+        async with harness(handle) as router:
+            await router.send(make_event())
+            await router.settle()
+            router.assert_done()
+
+
+async def test_whoever_sends_does_not_wait_for_handlers_whatever_the_routes_say() -> None:
+    async def handle(event: Event, context: Context) -> None:
+        await asyncio.Event().wait()
+
+    async with RouterHarness(ROUTES, plugins=[plugin(handle=handle)], environ={"TOKEN": "a token"}) as router:
+        await router.send(make_event())
+        await router.settle()
+        assert [record.status for record in router.deliveries()] == ["running"]
+
+
 # Handlers that hang
 
 
@@ -702,6 +730,26 @@ async def test_pytest_gets_its_share_of_the_log(caplog: pytest.LogCaptureFixture
         await router.settle()
     assert "hello" in caplog.messages
     assert [line["route"] for line in router.logs if line["event"] == "hello"] == ["messages"]
+
+
+async def test_pytest_gets_warnings() -> None:
+    async def handle(event: Event, context: Context) -> None:
+        warnings.warn("odd", UserWarning, stacklevel=1)
+
+    async def run() -> None:
+        async with harness(handle) as router:
+            await router.send(make_event())
+            await router.settle()
+
+    with pytest.warns(UserWarning, match="odd"):
+        await run()
+
+
+async def test_structlog_that_was_not_configured_is_not_afterwards() -> None:
+    structlog.reset_defaults()
+    async with harness(nothing):
+        assert structlog.is_configured()
+    assert not structlog.is_configured()
 
 
 async def test_one_loop_has_one_harness_at_a_time() -> None:

@@ -150,6 +150,15 @@ async def test_an_answer_may_be_of_one_instance_only(api: RecordingGreenApi, sho
     assert (await shop.get_state(), await api.instance(OFFICE).get_state()) == ("authorized", "blocked")
 
 
+async def test_a_standing_answer_may_be_of_one_instance_only(
+    api: RecordingGreenApi, shop: InstanceApi
+) -> None:
+    api.answer("getStateInstance", {"stateInstance": "blocked"}, times=None, instance=SHOP)
+    api.answer("getStateInstance", {"stateInstance": "starting"}, times=None)
+    states = [await shop.get_state(), await api.instance(OFFICE).get_state(), await shop.get_state()]
+    assert states == ["blocked", "starting", "blocked"]
+
+
 @pytest.mark.parametrize("error", MEANING)
 async def test_an_error_is_what_the_client_makes_of_green_apis_answer(
     api: RecordingGreenApi, shop: InstanceApi, error: type[errors.GreenApiError]
