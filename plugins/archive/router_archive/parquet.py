@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -171,7 +170,6 @@ def _row(record: Record) -> _Row:
     """Return a record as a row; a number that does not fit is ``None``."""
     row: _Row = {name: getattr(record, name) for name in SCHEMA.names}
     row |= {name: _fitting(row[name]) for name in _NUMBERS}
-    row["received_at"] = record.received_at.astimezone(UTC)
     row["data"] = None if isinstance(record.data, UnsetType) else bytes(record.data).decode()
     return row
 

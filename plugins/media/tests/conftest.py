@@ -49,6 +49,14 @@ class FileServer:
         self.answers[path] = what
         return self.url(path)
 
+    def hangs(self, path: str) -> str:
+        """Send nothing and keep the connection."""
+
+        async def hang(writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(3600)
+
+        return self.does(path, hang)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")

@@ -596,7 +596,8 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(
     store: Any, server: Any, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lookup(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        found = ("10.0.0.1", "127.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
     async with store.handler(allow=[]) as handle:
         monkeypatch.setattr(socket, "getaddrinfo", lookup)
@@ -624,6 +625,21 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
             await store(message(f"https://127.0.0.1:{port}/a.jpg"))
 
     assert server.requests == []
+
+
+async def test_of_the_addresses_of_a_name_those_that_are_allowed_are_tried(
+    store: Any, server: Any, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lookup(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        found = ("10.0.0.1", "169.254.169.254", "127.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+
+    url = server.file("/a.jpg", JPEG).replace("127.0.0.1", "files.example.com")
+    async with store.handler() as handle:
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        await handle(message(url))
+
+    assert list(store.files().values()) == [JPEG]
 
 
 async def test_hosts_are_those_of_the_option(store: Any, server: Any, message: Message) -> None:

@@ -97,6 +97,9 @@ def test_a_file_is_saved_and_not_shown(client: TestClient) -> None:
         f"a route//{KEY}-a.html",
         f"a route/%00{KEY}-a.html",
         f"a route/{KEY}-link",
+        f"a route/{KEY}-notes",
+        f"a route/day/%2e%2e/{KEY}-a.html",
+        f"a route/day/..%2f{KEY}-a.html",
         f"a route/folder/{KEY}-outside",
         f"a route/day/{KEY}.json",
         "a route/notes.txt",
@@ -111,6 +114,7 @@ def test_a_file_is_saved_and_not_shown(client: TestClient) -> None:
 )
 def test_nothing_else_is_served(client: TestClient, root: Path, path: str) -> None:
     (root / f"{KEY}-link").symlink_to(root.parent / f"{KEY}-outside")
+    (root / f"{KEY}-notes").symlink_to(root / "notes.txt")
     (root / "folder").symlink_to(root.parent)
     (root / f"{KEY}-folder").mkdir()
 
