@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Callable
 
 import aiohttp
-from aiohttp.abc import ResolveResult
 
 from router_media.addresses import Guard, Refused
 
@@ -19,9 +18,9 @@ def session(guard: Guard) -> aiohttp.ClientSession:
     """Return a session with a pool of its own, without cookies and proxies.
 
     The guard sees each address right before it is connected to: a name may lead to one address now and to
-    another one later.
+    another one later. Of a name with several addresses, those that are allowed are tried.
     """
-    connector = aiohttp.TCPConnector(limit=0, resolver=_Resolver(guard), socket_factory=_guarded(guard))
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=_guarded(guard))
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -29,36 +28,6 @@ def session(guard: Guard) -> aiohttp.ClientSession:
         auto_decompress=False,
         headers={"User-Agent": "green-event-router-media", "Accept-Encoding": "identity"},
     )
-
-
-class _Resolver(aiohttp.ThreadedResolver):
-    """Leaves out the addresses of a name that are not allowed, so that the others are tried."""
-
-    def __init__(self, guard: Guard) -> None:
-        super().__init__()
-        self._guard = guard
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Look up a name.
-
-        Raises:
-            Refused: It leads to no address that is allowed.
-            OSError: It leads nowhere.
-        """
-        allowed: list[ResolveResult] = []
-        refused = OSError("it has no address")
-        for found in await super().resolve(host, port, family):
-            try:
-                self._guard.check(found["host"])
-            except Refused as exc:
-                refused = exc
-            else:
-                allowed.append(found)
-        if not allowed:
-            raise refused
-        return allowed
 
 
 def _guarded(guard: Guard) -> Callable[[_AddrInfo], socket.socket]:
