@@ -14,7 +14,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -281,9 +281,52 @@ if "-e" in sys.argv:
     for group, entries in project["entry-points"].items():
         lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
     (info / "entry_points.txt").write_text("\\n".join(lines))
-    for module in package.glob("*.py"):
+    for module in [*package.glob("*.py"), *(found.parent for found in package.glob("*/__init__.py"))]:
         (site / module.name).symlink_to(module)
 """
+
+
+class Running:
+    """A command that runs beside the others, and what it writes."""
+
+    def __init__(self, command: str, folder: Path, environ: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        self._read = 0
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                ["sh", "-c", f"exec {command}"], cwd=folder, env=environ, stdout=out, stderr=subprocess.STDOUT
+            )
+
+    def stop(self) -> None:
+        """Stop it, as Ctrl-C does."""
+        self._process.terminate()
+        assert self._process.wait(PATIENCE) == 0
+
+    def rewind(self) -> None:
+        """Wait for lines from the beginning on again."""
+        self._read = 0
+
+    def wait_for(self, line: str, block: Block) -> None:
+        """Wait until it has written the line, behind those that were waited for before."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            written = self._log.read_text("utf-8").splitlines()
+            for number, found in enumerate(written[self._read :], self._read):
+                if matches(line, found):
+                    self._read = number + 1
+                    return
+            ended = self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                pytest.fail(f"{block.place}: not logged: {line}\nbut\n{chr(10).join(written)}")
+            time.sleep(0.02)
+
+
+#: What runs until the next of its kind starts, by the ``log`` blocks that show it: the command that starts
+#: it, and what it writes when it has begun.
+RUNNING = {
+    "log": (r"make run$|(\.venv/bin/)?router (serve|demo)\b", "…router.started…"),
+    "log simulator": (r"(\.venv/bin/)?router simulate\b", "GREEN-API is simulated at …"),
+}
 
 
 class Reader:
@@ -291,13 +334,11 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._port = free_port()
+        #: Those of the page, and what they are here.
+        self._ports = {"8080": str(free_port()), "8090": str(free_port())}
         self._here = folder
         self._printed = ""
-        self._server: subprocess.Popen[bytes] | None = None
-        self._simulator: subprocess.Popen[bytes] | None = None
-        self._log = folder / ".log"
-        self._read = 0
+        self._running: dict[str, Running] = {}
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
         self._set_up()
 
@@ -313,55 +354,41 @@ class Reader:
             before = block
 
     def stop(self) -> None:
-        """Stop the router that runs, and the simulator, as Ctrl-C does."""
-        if self._simulator is not None:
-            self._simulator.terminate()
-            assert self._simulator.wait(PATIENCE) == 0
-            self._simulator = None
-        if self._server is not None:
-            self._server.terminate()
-            assert self._server.wait(PATIENCE) == 0
-            self._server = None
+        """Stop what runs."""
+        for kind in reversed(RUNNING):
+            self._stop(kind)
+
+    def _stop(self, kind: str) -> None:
+        running = self._running.pop(kind, None)
+        if running is not None:
+            running.stop()
 
     def _do(self, block: Block, before: Block | None) -> None:
+        started = [kind for kind, (command, _) in RUNNING.items() if re.match(command, block.text)]
         if block.file:
-            write(self._here / block.file, block.text)
-        elif block.info == "sh" and re.match(r"make run$|(\.venv/bin/)?router (serve|demo)\b", block.text):
-            self._serve(block)
-        elif block.info == "sh" and re.match(r"(\.venv/bin/)?router simulate\b", block.text):
-            self._simulate(block)
+            write(self._here / block.file, self._on_our_ports(block.text))
+        elif block.info == "sh" and started:
+            self._start(started[0], block)
         elif block.info in {"sh", "sh fails"}:
             self._run(block)
         elif block.info == "text" and before is not None and before.info.startswith("sh"):
-            shown = self._on_our_port(block.text)
+            shown = self._on_our_ports(block.text)
             assert matches(shown, self._printed), f"{block.place}: printed was\n{self._printed}"
-        elif block.info == "log":
-            for line in self._on_our_port(block.text).splitlines():
-                self._wait_for(line, block)
+        elif block.info in RUNNING:
+            assert block.info in self._running, f"{block.place}: nothing runs that would write this"
+            for line in self._on_our_ports(block.text).splitlines():
+                self._running[block.info].wait_for(line, block)
 
-    def _serve(self, block: Block) -> None:
-        self.stop()
-        command = block.text.replace("make run", "router serve")
-        with self._log.open("wb") as log:
-            self._server = subprocess.Popen(
-                ["sh", "-c", f"exec {command}"],
-                cwd=self._here,
-                env=self._env,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self._read = 0
-        self._wait_for("…router.started…", block)
-        self._read = 0
-
-    def _simulate(self, block: Block) -> None:
-        command = self._on_our_port(block.text)
-        self._simulator = subprocess.Popen(
-            ["sh", "-c", f"exec {command}"], cwd=self._here, env=self._env, stdout=subprocess.DEVNULL
-        )
+    def _start(self, kind: str, block: Block) -> None:
+        self._stop(kind)
+        command = self._on_our_ports(block.text).replace("make run", "router serve")
+        log = self.folder / f".{kind.replace(' ', '-')}"
+        self._running[kind] = Running(command, self._here, self._env, log)
+        self._running[kind].wait_for(RUNNING[kind][1], block)
+        self._running[kind].rewind()
 
     def _run(self, block: Block) -> None:
-        script = f"set -e\n{self._on_our_port(block.text)}\npwd > {self.folder}/.here\n"
+        script = f"set -e\n{self._on_our_ports(block.text)}\npwd > {self.folder}/.here\n"
         done = subprocess.run(
             ["sh", "-c", script],
             check=False,
@@ -376,23 +403,10 @@ class Reader:
         if done.returncode == 0:
             self._here = Path((self.folder / ".here").read_text().strip())
 
-    def _wait_for(self, line: str, block: Block) -> None:
-        """Wait until the log has the line, behind those that were waited for before."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            written = self._log.read_text("utf-8").splitlines()
-            for number, found in enumerate(written[self._read :], self._read):
-                if matches(line, found):
-                    self._read = number + 1
-                    return
-            assert self._server is not None, f"{block.place}: no router runs"
-            ended = self._server.poll() is not None
-            if ended or time.monotonic() > deadline:
-                pytest.fail(f"{block.place}: not logged: {line}\nbut\n{chr(10).join(written)}")
-            time.sleep(0.02)
-
-    def _on_our_port(self, text: str) -> str:
-        return text.replace("8080", str(self._port))
+    def _on_our_ports(self, text: str) -> str:
+        for theirs, ours in self._ports.items():
+            text = text.replace(theirs, ours)
+        return text
 
     def _set_up(self) -> None:
         write(self.folder / "routes.yaml", (ROOT / "routes.yaml").read_text("utf-8"))
@@ -401,12 +415,12 @@ class Reader:
         write(programs / "activate", "")
         write(self.folder / ".pip.py", PIP)
         write(self.folder / ".curlrc", "silent\n")  # as it is when it writes to a terminal
-        address = f"http://127.0.0.1:{self._port}/webhook"
+        address = f"http://127.0.0.1:{self._ports['8080']}/webhook"
         python = f"{sys.executable} -P"
         for name, script in {
             "router": f"""
                 if [ "$1" = send ]; then shift; set -- send --to {address} "$@"; fi
-                if [ "$1" = simulate ]; then shift; set -- simulate --port 0 "$@"; fi
+                if [ "$1" = simulate ]; then shift; set -- simulate --port {self._ports["8090"]} "$@"; fi
                 exec {python} -m router "$@"
                 """,
             "pytest": f'exec {python} -m pytest -p no:cacheprovider "$@"',
@@ -419,7 +433,7 @@ class Reader:
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "CURL_HOME": str(self.folder),
-            "ROUTER_PORT": str(self._port),
+            "ROUTER_PORT": self._ports["8080"],
         }
 
 
@@ -456,6 +470,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     reader.stop()
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_that_is_run_does_what_it_says(page: Path, reader: Reader) -> None:
     reader.follow(page)
