@@ -15,6 +15,7 @@ COMMANDS = [
     ["test"],
     ["routes"],
     ["plugins"],
+    ["new-plugin"],
     ["events", "list"],
     ["events", "show"],
     ["events", "replay"],
@@ -55,6 +56,7 @@ WRONG_USAGE = [
     ["events", "list", "--limit", "99999999999999999999"],
     ["events", "list", "--instance", "x"],
     ["events", "show"],
+    ["new-plugin"],
     ["dead", "show"],
     ["dead", "show", "x"],
     ["dead", "retry"],
@@ -74,7 +76,7 @@ def test_wrong_usage_is_2(router: Command, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [c for c in COMMANDS if c[0] not in ("samples", "schema", "plugins", "simulate", "demo")],
+    [c for c in COMMANDS if c[0] not in ("samples", "schema", "plugins", "new-plugin", "simulate", "demo")],
     ids=" ".join,
 )
 def test_a_configuration_that_is_not_there_is_a_problem(router: Command, command: list[str]) -> None:
