@@ -93,6 +93,9 @@ def pages_of(plugin: Plugin) -> Register:
         refuse = _refusal(plugin, "page", path, [page.path for page in plugin.pages])
         if not path.startswith("/"):
             raise refuse("does not begin with '/'")
+        if isinstance(methods, str) or not methods:
+            raise refuse(f"has methods {methods!r}: expected a list of names, such as ['GET', 'POST']")
+        _check_path(path, refuse)
         _check_callable(endpoint, endpoint, refuse)
         plugin.pages.append(Page(path, endpoint, tuple(methods), public, plugin))
 
@@ -132,6 +135,15 @@ def _check_callable(call: object, offered: object, refuse: Refuse) -> None:
         raise refuse(f"is {offered!r} and cannot be called")
     if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
         raise refuse("is a generator and does nothing when called: it has a yield")
+
+
+def _check_path(path: str, refuse: Refuse) -> None:
+    from starlette.routing import compile_path  # noqa: PLC0415 - only few plugins have pages: it takes long
+
+    try:
+        compile_path(path)
+    except (ValueError, AssertionError) as exc:
+        raise refuse(f"is no path: {exc}") from exc
 
 
 def _own(cls: type) -> set[str]:
