@@ -42,6 +42,12 @@ async def startup(
         tasks.start_soon(tidy_for_ever, folders, logger)
 
 
+@hookimpl
+async def shutdown() -> None:
+    """Show no files any more."""
+    _pages.show({})
+
+
 def _kept(options: Iterable[Options]) -> dict[Path, float | None]:
     """Return for each folder how long its files are kept: of several routes the longest counts."""
     kept: dict[Path, float | None] = {}
