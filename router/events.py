@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -100,6 +100,35 @@ class Event:
         sender_data = self.data.get("senderData")
         value = sender_data.get("senderName") if isinstance(sender_data, dict) else None
         return value if isinstance(value, str) and value else None
+
+    @property
+    def happened_at(self) -> datetime:
+        """When it happened by GREEN-API's clock, UTC; when it was received, where that is no time."""
+        try:
+            return datetime.fromtimestamp(self.timestamp, UTC) if self.timestamp else self.received_at
+        except (OverflowError, ValueError, OSError):
+            return self.received_at
+
+    def as_json(self, *, with_data: bool = True) -> JsonObject:
+        """Return the fields by their names, as values of JSON: ``received_at`` in ISO 8601.
+
+        Args:
+            with_data: Whether ``data`` is among them.
+        """
+        fields: JsonObject = {
+            "id": self.id,
+            "type": self.type,
+            "instance": self.instance,
+            "messenger": self.messenger,
+            "chat": self.chat,
+            "sender": self.sender,
+            "message_type": self.message_type,
+            "text": self.text,
+            "timestamp": self.timestamp,
+            "received_at": self.received_at.isoformat(),
+            "transport": self.transport.value,
+        }
+        return {**fields, "data": self.data} if with_data else fields
 
 
 @dataclass(frozen=True, slots=True)

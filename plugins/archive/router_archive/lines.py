@@ -7,34 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from router import Event
 
 
-def fields(event: Event) -> dict[str, Any]:
-    """Return the event's fields, without the notification."""
-    return {
-        "id": event.id,
-        "type": event.type,
-        "instance": event.instance,
-        "messenger": event.messenger,
-        "chat": event.chat,
-        "sender": event.sender,
-        "message_type": event.message_type,
-        "text": event.text,
-        "timestamp": event.timestamp,
-        "received_at": event.received_at.isoformat(),
-        "transport": event.transport.value,
-    }
-
-
 def line(event: Event, *, with_data: bool) -> bytes:
     """Return an event as one line of JSON."""
-    content = {**fields(event), "data": event.data} if with_data else fields(event)
-    return json.dumps(content, ensure_ascii=False).encode("utf-8") + b"\n"
+    return json.dumps(event.as_json(with_data=with_data), ensure_ascii=False).encode("utf-8") + b"\n"
 
 
 class Record(msgspec.Struct):

@@ -15,7 +15,6 @@ from anyio import to_thread
 from msgspec import Meta
 
 from router import Event, GiveUp, RetryLater
-from router_archive.lines import fields
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -121,7 +120,7 @@ class SqlArchive:
                 self._is_made = True
 
     def _row(self, event: Event) -> dict[str, Any]:
-        row = {name: _storable(value) for name, value in fields(event).items()}
+        row = {name: _storable(value) for name, value in event.as_json(with_data=False).items()}
         row["received_at"] = event.received_at.astimezone(UTC)
         row["data"] = event.data if self._options.data else None
         return row

@@ -6,8 +6,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 from router import Event
 
@@ -51,23 +49,9 @@ def _word(text: str) -> str:
 
 
 def _body(event: Event, *, with_data: bool) -> bytes:
-    fields: dict[str, Any] = {
-        "id": event.id,
-        "type": event.type,
-        "instance": event.instance,
-        "messenger": event.messenger,
-        "chat": event.chat,
-        "sender": event.sender,
-        "message_type": event.message_type,
-        "text": event.text,
-        "timestamp": event.timestamp,
-        "received_at": event.received_at.isoformat(),
-        "transport": event.transport.value,
-    }
-    if with_data:
-        fields["data"] = event.data
     # Half of a surrogate pair, which UTF-8 cannot hold, becomes the JSON escape for it.
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    text = json.dumps(event.as_json(with_data=with_data), ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _attributes(event: Event) -> dict[str, str]:
@@ -78,16 +62,8 @@ def _attributes(event: Event) -> dict[str, str]:
         "source": f"urn:green-api:instance:{event.instance or 'unknown'}",
         "type": f"com.green-api.{event.type}",
         "subject": event.chat,
-        "time": _time(event).isoformat(),
+        "time": event.happened_at.isoformat(),
         "messenger": event.messenger,
         "messagetype": event.message_type,
     }
     return {name: value for name, value in attributes.items() if value}
-
-
-def _time(event: Event) -> datetime:
-    """Return when it happened or, if the notification does not say, when it was received."""
-    try:
-        return event.received_at if event.timestamp is None else datetime.fromtimestamp(event.timestamp, UTC)
-    except (ValueError, OverflowError, OSError):  # no date of ours
-        return event.received_at

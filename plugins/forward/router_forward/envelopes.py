@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -34,7 +33,7 @@ def envelope(event: Event, form: Format) -> Envelope:
 
 
 def _fields(event: Event) -> Envelope:
-    return Envelope({"Content-Type": _JSON}, _json(fields(event)))
+    return Envelope({"Content-Type": _JSON}, _json(event.as_json()))
 
 
 def _notification(event: Event) -> Envelope:
@@ -42,7 +41,7 @@ def _notification(event: Event) -> Envelope:
 
 
 def _structured(event: Event) -> Envelope:
-    content = {**attributes(event), "data": fields(event)}
+    content = {**attributes(event), "data": event.as_json()}
     return Envelope({"Content-Type": "application/cloudevents+json"}, _json(content))
 
 
@@ -51,7 +50,7 @@ def _binary(event: Event) -> Envelope:
     values = attributes(event)
     headers = {"Content-Type": values.pop("datacontenttype")}
     headers |= {f"ce-{name}": quote(value, safe=_AS_IT_IS) for name, value in values.items()}
-    return Envelope(headers, _json(fields(event)))
+    return Envelope(headers, _json(event.as_json()))
 
 
 _MAKERS: dict[Format, Callable[[Event], Envelope]] = {
@@ -62,24 +61,6 @@ _MAKERS: dict[Format, Callable[[Event], Envelope]] = {
 }
 
 
-def fields(event: Event) -> dict[str, Any]:
-    """Return the event's fields, and the notification as ``data``."""
-    return {
-        "id": event.id,
-        "type": event.type,
-        "instance": event.instance,
-        "messenger": event.messenger,
-        "chat": event.chat,
-        "sender": event.sender,
-        "message_type": event.message_type,
-        "text": event.text,
-        "timestamp": event.timestamp,
-        "received_at": event.received_at.isoformat(),
-        "transport": event.transport.value,
-        "data": event.data,
-    }
-
-
 def attributes(event: Event) -> dict[str, str]:
     """Return the context attributes of the CloudEvent; one that the event has no value for is left out."""
     values = {
@@ -88,22 +69,12 @@ def attributes(event: Event) -> dict[str, str]:
         "source": f"urn:green-api:instance:{event.instance or 'unknown'}",
         "type": f"com.green-api.{event.type}",
         "subject": event.chat,
-        "time": _happened_at(event).isoformat(),
+        "time": event.happened_at.isoformat(),
         "datacontenttype": _JSON,
         "messenger": event.messenger,
         "messagetype": event.message_type,
     }
     return {name: value for name, value in values.items() if value}
-
-
-def _happened_at(event: Event) -> datetime:
-    """Return when it happened by GREEN-API's clock; where that is no time, when it was received."""
-    try:
-        if event.timestamp:
-            return datetime.fromtimestamp(event.timestamp, UTC)
-    except (OverflowError, ValueError, OSError):
-        pass
-    return event.received_at
 
 
 def _json(value: Any) -> bytes:
