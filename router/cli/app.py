@@ -50,8 +50,7 @@ class _Commands(TyperGroup):
 
 def _plugin_commands(name: str, config: Path) -> Any:
     """Return the commands of the plugin of that name; ``None`` if there is no such plugin."""
-    found = import_module("router.cli.plugin_commands").commands_of(name, config)
-    return None if found is None else typer.main.get_group(found)
+    return import_module("router.cli.plugin_commands").commands_of(name, config)
 
 
 def _command(name: str, found: Any) -> Any:
