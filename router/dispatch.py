@@ -306,7 +306,7 @@ def _one_line(exc: BaseException) -> str:
 
 
 #: Modules whose frames lead from a carrier to its handler.
-_ON_THE_WAY = {__name__, "router.threads", "asyncio.futures"}
+_ON_THE_WAY = {__name__, "router.arguments", "router.handlers", "router.threads", "asyncio.futures"}
 
 
 def _traceback(exc: BaseException) -> str:

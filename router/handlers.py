@@ -42,7 +42,12 @@ class RouteHandler:
         arguments = self.registered.arguments
         if self.registered.made_with is None and arguments.by_position and arguments.names == _THE_TWO:
             return self.registered.call
-        return self._call_with_context
+
+        def call(_event: Event, context: Context) -> Any:
+            return self._call(context)
+
+        call.__module__ = self.registered.call.__module__  # by which the watchdog knows whose code blocks
+        return call
 
     async def start(self, http: Any) -> None:
         """Make the object, where the handler is a class, and let it start.
@@ -83,9 +88,6 @@ class RouteHandler:
         result = method() if is_async else await (await self._threads.begin(method))
         if inspect.isawaitable(result):
             await result
-
-    def _call_with_context(self, _event: Event, context: Context) -> Any:
-        return self._call(context)
 
 
 _THE_TWO = ("event", "context")
