@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -7,8 +8,11 @@ from textwrap import dedent
 
 import pytest
 
+from router import hookspecs
+from router.alerts import Alerts
 from router.errors import PluginError
-from router.plugins import Plugins, Wanted, load_all
+from router.lifecycle import Lifecycle
+from router.plugins import Plugins, Wanted, commands, load_all
 from router.plugins import load as load_wanted
 
 Install = Callable[..., None]
@@ -440,3 +444,61 @@ def test_the_schemas_of_options_are_kept(folder: Path) -> None:
         "strict": {"type": "object", "maxProperties": 0},
         "lax": None,
     }
+
+
+# Hooks
+
+HOOKS = {
+    name: list(inspect.signature(getattr(hookspecs, name)).parameters) for name in hookspecs.hook_names()
+}
+SUBSETS = [
+    (hook, arguments) for hook, names in HOOKS.items() for arguments in [[], *([n] for n in names), names]
+]
+
+
+def hook_source(hook: str, arguments: Iterable[str]) -> str:
+    """The source of a plugin that implements a hook and writes down what it is given."""
+    names = list(arguments)
+    kind = "async def" if inspect.iscoroutinefunction(getattr(hookspecs, hook)) else "def"
+    return (
+        "from router import hookimpl\n"
+        "given = []\n"
+        "@hookimpl\n"
+        f"{kind} {hook}({', '.join(names)}):\n"
+        f"    given.append([{', '.join(names)}])\n"
+    )
+
+
+@pytest.mark.parametrize(("hook", "arguments"), SUBSETS, ids=str)
+async def test_a_hook_may_take_any_of_its_arguments(folder: Path, hook: str, arguments: list[str]) -> None:
+    (folder / "shop.py").write_text(hook_source(hook, arguments))
+    (plugin,) = load([], folder).active
+    assert plugin.hooks == (hook,)
+    commands(plugin)
+    handlers = Lifecycle([plugin], [], is_optional=lambda *_: False, hold=lambda _: None, alerts=Alerts(600))
+    await handlers.start(None)
+    await handlers.stop()
+    (given,) = sys.modules["router_plugins_dir.shop"].given
+    assert len(given) == len(arguments)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_wrong_argument_of_a_hook_is_named_with_a_suggestion(folder: Path, hook: str) -> None:
+    right = HOOKS[hook][0]
+    (folder / "shop.py").write_text(hook_source(hook, [f"{right}s"]))
+    (problem,) = load([], folder).problems
+    assert problem.message == f"its hook {hook} asks for '{right}s'; did you mean {right!r}?"
+
+
+def test_each_wrong_argument_of_a_hook_is_named(folder: Path) -> None:
+    (folder / "shop.py").write_text(hook_source("startup", ["zebra", "task", "http"]))
+    (problem,) = load([], folder).problems
+    expected = "its hook startup asks for 'task', 'zebra'; it may ask for tasks, routes, http, logger"
+    assert problem.message == expected
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_misspelt_hook_is_named_with_a_suggestion(folder: Path, hook: str) -> None:
+    (folder / "shop.py").write_text("from router import hookimpl\n@hookimpl\n" + f"def {hook}x(): ...\n")
+    (problem,) = load([], folder).problems
+    assert problem.message == f"implements an unknown hook '{hook}x'; did you mean {hook!r}?"
