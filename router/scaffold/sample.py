@@ -15,8 +15,8 @@ from router.masking import mask_chat, masked, stars
 from router.normalize import normalize
 from router.replies import why_withheld
 
-#: A word that speaks to a machine at the beginning of a text: it says nothing of a person.
-_COMMAND = re.compile(r"/[A-Za-z][A-Za-z0-9_]{0,31}(?!\S)", re.ASCII)
+#: A word for a machine at the beginning of a text. Without a longer number it says nothing of a person.
+_COMMAND = re.compile(r"/(?!\S*\d{5})[A-Za-z][A-Za-z0-9_]{0,31}(?!\S)", re.ASCII)
 #: The chat of WhatsApp statuses is the same for everybody.
 _STATUSES = "status@broadcast"
 #: What YAML reads as text without quotes.

@@ -150,6 +150,7 @@ def test_a_chat_keeps_its_kind(chat: str, shown: str) -> None:
         ("/start", "/start", "{text: [{prefix: /start}]}"),
         ("/home/anna", "**********", "{message_type: [textMessage]}"),
         ("/79001234567", "************", "{message_type: [textMessage]}"),
+        ("/call_79001234567", "****************", "{message_type: [textMessage]}"),
         ("{{SWE001}}", "{{SWE001}}", "{message_type: [textMessage]}"),
     ],
 )
