@@ -33,8 +33,9 @@ class Loaded:
         named = {settings.name: settings.required for settings in self.config.plugins}
         if route in optional or plugin.name in named:
             return route in optional or not named[plugin.name]
-        using = [route.name for route in self.config.routes if route.handler in plugin.handlers]
-        return bool(using) and optional.issuperset(using)
+        using = [route.name in optional for route in self.config.routes if route.handler in plugin.handlers]
+        using += [not alert.required for alert in self.config.alerts if alert.handler in plugin.channels]
+        return bool(using) and all(using)
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:

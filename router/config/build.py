@@ -166,7 +166,7 @@ def _alert(data: JsonObject) -> AlertSettings:
     every_kind = routes_schema()["$defs"]["alert"]["properties"]["kinds"]["default"]
     return AlertSettings(
         kinds=frozenset(data.get("kinds", every_kind)),
-        **_given(data, handler=str, options=dict, every=seconds),
+        **_given(data, handler=str, options=dict, every=seconds, required=bool),
     )
 
 

@@ -158,6 +158,8 @@ class AlertSettings:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: Seconds; the same alert is sent at most this often.
     every: float = 600.0
+    #: The router does not start without the channel.
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
