@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from router.lifecycle import Lifecycle
 from router.plugins import Plugin, Wanted
 from tests.conftest import Log
 from tests.inbox.build import entry, event
+from tests.test_app import CALL, Folder, taken, variant
 from tests.test_dispatch import route, running, target
 
 #: Seconds after which a test gives up.
@@ -645,3 +647,84 @@ async def test_a_task_that_a_handler_begins_is_none_of_its_delivery() -> None:
         await run.inbox.put(entry(event(1)))
         await run.settled()
     assert seen == [None]
+
+
+# A route that waits for its plugin: the whole router
+
+
+WAITING = """
+routes:
+  - {name: calls, type: incomingCall, handler: record}
+  - {name: waiting, type: incomingCall, handler: mended, concurrency: 1, required: false}
+"""
+MENDED = """
+from router import hookimpl
+
+handled = []
+
+class Handler:
+    async def start(self):
+        ...
+
+    async def __call__(self, event):
+        handled.append(event.id)
+
+@hookimpl
+def register_handlers(register):
+    register("mended", Handler)
+
+@hookimpl
+async def startup():
+    ...
+"""
+#: What the operator mends.
+BROKEN = {
+    "import": ("raise RuntimeError('no licence')", WAITING),
+    "exit at import": ("import sys\nsys.exit(4)", WAITING),
+    "startup": (MENDED.replace("async def startup():\n    ...", "async def startup():\n    1 / 0"), WAITING),
+    "start": (
+        MENDED.replace("async def start(self):\n        ...", "async def start(self):\n        1 / 0"),
+        WAITING,
+    ),
+    "startup of a plugin that is named": (
+        MENDED.replace("async def startup():\n    ...", "async def startup():\n    1 / 0"),
+        "plugins: [{name: shop, required: false}]" + WAITING.replace(", required: false", ""),
+    ),
+    "start of a plugin that is named": (
+        MENDED.replace("async def start(self):\n        ...", "async def start(self):\n        1 / 0"),
+        "plugins: [{name: shop, required: false}]" + WAITING.replace(", required: false", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize(("broken", "routes"), BROKEN.values(), ids=BROKEN.keys())
+async def test_events_wait_for_a_plugin_that_is_not_required_and_are_delivered_in_order_once_it_is_mended(
+    tmp_path: Path, log: Log, broken: str, routes: str
+) -> None:
+    folder = Folder(tmp_path)
+    folder.configure(routes=routes)
+    shop = folder.plugins / "shop.py"
+    shop.write_text(broken)
+    ids = []
+    with fail_after(30):
+        async with folder.serving() as client:
+            for number in range(300):
+                body = variant(CALL, idMessage=f"M{number}")
+                ids.append((await client.post("/webhook", content=body)).json()["id"])
+            others = [(await taken())[0] for _ in ids]
+            assert (await client.get("/readyz")).status_code == 200
+    assert sorted(others) == sorted(ids)
+    waiting = {record.status for record in folder.deliveries if record.route == "waiting"}
+    assert waiting == {"pending"}
+    failed = log.named("plugin.failed")
+    assert [(record["plugin"], record["held"]) for record in failed] == [("shop", ["waiting"])]
+    (alert,) = log.named("alert.raised")
+    assert (alert["kind"], alert["subject"], alert["held"]) == ("plugin_failed", "shop", ["waiting"])
+
+    shop.write_text(MENDED)
+    with fail_after(30):
+        async with folder.serving():
+            handled = sys.modules["router_plugins_dir.shop"].handled
+            while len(handled) < len(ids):
+                await asyncio.sleep(0.01)
+    assert handled == ids
