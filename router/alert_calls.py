@@ -9,6 +9,7 @@ from operator import getitem
 from typing import TYPE_CHECKING, Any
 
 from router.config import AlertSettings
+from router.containment import current_plugin
 from router.events import Alert
 from router.hookspecs import plugin_logger
 from router.plugins import RegisteredChannel
@@ -34,6 +35,7 @@ def channel_call(
     threads = Threads(f"alerts-{registered.name}", _THREADS)
 
     async def call(alert: Alert) -> None:
+        current_plugin.set(registered.plugin.name)  # each call has a task of its own
         given = {**constant, "alert": alert}
         result = bound(given) if registered.is_async else await (await threads.begin(partial(bound, given)))
         if inspect.isawaitable(result):

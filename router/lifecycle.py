@@ -207,7 +207,11 @@ async def _attempt(
     The call has a task of its own: whatever it does with that, even not end when it is cancelled.
     """
     task = begin_task(plugin.name, _outcome(call))
-    with told_if_slow(plugin.name, plugin.origin, what):
+
+    def tell(message: str) -> None:
+        _log.warning("plugin.slow", plugin=plugin.name, origin=plugin.origin, doing=what, message=message)
+
+    with told_if_slow(plugin.name, plugin.origin, what, tell):
         try:
             await asyncio.wait([task], timeout=within)
         finally:

@@ -89,6 +89,7 @@ WITHIN = {
     ("replay", "pace"): "and many are replayed so",
     ("backfill", "intake"): "what is fed in gets an id as what comes in does",
     ("instances", "transports"): "a token is compared as the webhook does it",
+    ("alert_calls", "containment"): "what it leaves behind is the plugin's",
     ("alert_calls", "plugins"): "an alert names what a plugin registered",
     ("alert_calls", "threads"): "a def channel runs in one",
     ("options", "config"): "durations and sizes are written as everywhere in routes.yaml",

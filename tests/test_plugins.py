@@ -502,3 +502,22 @@ def test_a_misspelt_hook_is_named_with_a_suggestion(folder: Path, hook: str) -> 
     (folder / "shop.py").write_text("from router import hookimpl\n@hookimpl\n" + f"def {hook}x(): ...\n")
     (problem,) = load([], folder).problems
     assert problem.message == f"implements an unknown hook '{hook}x'; did you mean {hook!r}?"
+
+
+def test_where_a_file_cannot_be_read_its_own_line_is_told(folder: Path) -> None:
+    (folder / "shop.py").write_text("x = 1\ndef (")
+    (problem,) = load([], folder).problems
+    assert problem.message == "cannot be imported: SyntaxError: invalid syntax (shop.py, line 2)"
+
+
+def test_a_plugin_that_holds_up_the_start_is_named_beside_what_is_printed(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.plugins.loading._SLOW", 0.01)
+    (folder / "shop.py").write_text("import sys\nwhile not sys.stderr.getvalue(): ...\n")
+    load([], folder)
+    out, err = capsys.readouterr()
+    assert (out, err) == (
+        "",
+        f"plugin 'shop' ({folder / 'shop.py'}): its import takes longer than 0.01 s\n",
+    )

@@ -9,20 +9,23 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from importlib.metadata import version as version_of
+from typing import NoReturn
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 
-from router import logs
+from router import clock, logs
 from router.app import build
+from router.cli.listening import COULD_NOT_START
 from router.cli.protocol import Protocol
 from router.config import Config
 from router.containment import contain_tasks
+from router.errors import RouterError
 from router.loading import Loaded
 
 _log = structlog.get_logger("router")
@@ -63,9 +66,20 @@ def run(loaded: Loaded, listener: socket.socket, lines: logs.Lines, beside: Besi
     """
     app = build(loaded)
     server = _server(app)
+    others = set(threading.enumerate())
+    error: RouterError | None = None
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        last = runner.run(_run(app, server, listener, loaded.config, lines, beside))
+        try:
+            last = runner.run(_run(app, server, listener, loaded.config, lines, beside))
+        except RouterError as exc:
+            error = exc
+            last = _leave_after(
+                _THREAD_GRACE, f"{exc}; and something that was begun goes on", COULD_NOT_START
+            )
     last.cancel()
+    _leave_if_threads_go_on(others, error)
+    if error is not None:
+        raise error
 
 
 def _server(app: Starlette) -> uvicorn.Server:
@@ -132,14 +146,25 @@ async def _serve(
     return _leave_after(_THREAD_GRACE, "a thread goes on: of a handler, or one that looks up a name")
 
 
-def _leave_after(seconds: float, reason: str) -> threading.Timer:
+def _leave_if_threads_go_on(others: Collection[threading.Thread], error: RouterError | None) -> None:
+    """End the process if Python would wait for a thread: for as long as that goes on."""
+    last = clock.seconds() + _THREAD_GRACE
+    waited_for = [each for each in threading.enumerate() if each not in others and not each.daemon]
+    for thread in waited_for:
+        thread.join(max(0.0, last - clock.seconds()))
+        if thread.is_alive():
+            about = f"{error}; and " if error else ""
+            _leave(f"{about}the thread {thread.name} goes on", COULD_NOT_START if error else 0)
+
+
+def _leave(reason: str, code: int) -> NoReturn:
+    _log.warning("router.left", reason=reason)
+    os._exit(code)
+
+
+def _leave_after(seconds: float, reason: str, code: int = 0) -> threading.Timer:
     """End the process after some time, whatever is left in it: a handler may refuse to be cancelled."""
-
-    def leave() -> None:
-        _log.warning("router.left", reason=reason)
-        os._exit(0)
-
-    timer = threading.Timer(seconds, leave)
+    timer = threading.Timer(seconds, _leave, [reason, code])
     timer.daemon = True
     timer.start()
     return timer

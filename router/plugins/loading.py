@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import pluggy
-import structlog
 
 from router import hookspecs
 from router.errors import PluginError
@@ -21,9 +22,14 @@ from router.plugins.offers import channels_of, commands_of, handlers_of, pages_o
 from router.plugins.plugin import Plugin
 
 #: Seconds after which a plugin that holds up the start is named.
-_SLOW = 10.0
+_SLOW = 2.0
+#: Where the frames are that lead to a plugin.
+_HERE = str(Path(__file__).parent)
 
-_log = structlog.get_logger("router.plugins")
+
+def _print(message: str) -> None:
+    """Tell before there is a log, and where a command's output goes on being of use."""
+    print(message, file=sys.stderr, flush=True)
 
 
 def load_one(candidate: Candidate) -> Plugin:
@@ -91,13 +97,10 @@ def call_hook(plugin: Plugin, name: str, **arguments: Any) -> None:
 
 
 @contextmanager
-def told_if_slow(plugin: str, origin: str, what: str) -> Iterator[None]:
+def told_if_slow(plugin: str, origin: str, what: str, tell: Callable[[str], None] = _print) -> Iterator[None]:
     """Name a plugin that holds up the router: nothing can be done about it but to tell."""
-
-    def tell() -> None:
-        _log.warning("plugin.slow", plugin=plugin, origin=origin, doing=what, after=_SLOW)
-
-    timer = threading.Timer(_SLOW, tell)
+    message = f"plugin {plugin!r} ({origin}): {what} takes longer than {_SLOW:g} s"
+    timer = threading.Timer(_SLOW, tell, [message])
     timer.daemon = True
     timer.start()
     try:
@@ -114,7 +117,7 @@ def told(exc: BaseException) -> str:
 
 
 def _is_theirs(filename: str) -> bool:
-    return "importlib" not in filename and "pluggy" not in filename and filename != __file__
+    return "importlib" not in filename and "pluggy" not in filename and not filename.startswith(_HERE)
 
 
 def _import(candidate: Candidate) -> object:
@@ -144,7 +147,7 @@ def _about_arguments(message: str) -> str | None:
     if found is None:
         return None
     spec = inspect.signature(getattr(hookspecs, found[1]))
-    wrong = found[2].replace("'", "")
-    near = get_close_matches(wrong, spec.parameters, n=1)
+    wrong = sorted(re.findall(r"\w+", found[2]))
+    near = get_close_matches(wrong[0], spec.parameters, n=1) if len(wrong) == 1 else []
     hint = f"did you mean {near[0]!r}?" if near else f"it may ask for {', '.join(spec.parameters)}"
-    return f"its hook {found[1]} asks for {wrong!r}; {hint}"
+    return f"its hook {found[1]} asks for {', '.join(map(repr, wrong))}; {hint}"
