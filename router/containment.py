@@ -82,6 +82,6 @@ class _Contained(Coroutine[Any, Any, Any]):
         raise AssertionError("a task drives it")
 
     def _told(self, exc: BaseException) -> RuntimeError:
-        error = f"{type(exc).__name__}: {exc}"
+        error = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         _log.error("plugin.task_exit", error=error, task=self.__qualname__, **self._owner)
         return RuntimeError(f"the task {self.__qualname__} raised {error}")

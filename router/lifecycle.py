@@ -19,7 +19,7 @@ from router.events import AlertKind
 from router.handlers import RouteHandler
 from router.hookspecs import PluginRoute, plugin_logger
 from router.plugins import Plugin
-from router.plugins.loading import told, told_if_slow
+from router.plugins.loading import SLOW, told, told_if_slow
 
 #: Seconds that each plugin or handler gets to start.
 _START = 30.0
@@ -208,8 +208,8 @@ async def _attempt(
     """
     task = begin_task(plugin.name, _outcome(call))
 
-    def tell(message: str) -> None:
-        _log.warning("plugin.slow", plugin=plugin.name, origin=plugin.origin, doing=what, message=message)
+    def tell(_: str) -> None:
+        _log.warning("plugin.slow", plugin=plugin.name, origin=plugin.origin, doing=what, after=SLOW)
 
     with told_if_slow(plugin.name, plugin.origin, what, tell):
         try:

@@ -357,6 +357,24 @@ async def test_a_start_that_is_cut_off_from_outside_stops_what_had_started() -> 
     assert notes == ["plugin started", "plugin stopped"]
 
 
+@pytest.mark.parametrize(("make", "what"), STARTS.values(), ids=STARTS.keys())
+async def test_what_is_slow_to_start_is_told_while_it_is(
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Callable[..., Any]], Any],
+    what: str,
+) -> None:
+    monkeypatch.setattr("router.plugins.loading.SLOW", 0.01)
+
+    async def slow() -> None:
+        while not log.named("plugin.slow"):
+            await asyncio.sleep(0.001)
+
+    await Given(make(slow)).run()
+    (told,) = log.named("plugin.slow")
+    assert (told["level"], told["plugin"], told["doing"]) == ("WARNING", "bad", what)
+
+
 async def test_a_context_that_startup_sets_is_its_own() -> None:
     async def startup() -> None:
         current_delivery.set(Delivery(1, "e", "r", "h", 1))

@@ -513,7 +513,7 @@ def test_where_a_file_cannot_be_read_its_own_line_is_told(folder: Path) -> None:
 def test_a_plugin_that_holds_up_the_start_is_named_beside_what_is_printed(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("router.plugins.loading._SLOW", 0.01)
+    monkeypatch.setattr("router.plugins.loading.SLOW", 0.01)
     (folder / "shop.py").write_text("import sys\nwhile not sys.stderr.getvalue(): ...\n")
     load([], folder)
     out, err = capsys.readouterr()

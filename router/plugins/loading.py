@@ -22,7 +22,7 @@ from router.plugins.offers import channels_of, commands_of, handlers_of, pages_o
 from router.plugins.plugin import Plugin
 
 #: Seconds after which a plugin that holds up the start is named.
-_SLOW = 2.0
+SLOW = 2.0
 #: Where the frames are that lead to a plugin.
 _HERE = str(Path(__file__).parent)
 
@@ -99,8 +99,8 @@ def call_hook(plugin: Plugin, name: str, **arguments: Any) -> None:
 @contextmanager
 def told_if_slow(plugin: str, origin: str, what: str, tell: Callable[[str], None] = _print) -> Iterator[None]:
     """Name a plugin that holds up the router: nothing can be done about it but to tell."""
-    message = f"plugin {plugin!r} ({origin}): {what} takes longer than {_SLOW:g} s"
-    timer = threading.Timer(_SLOW, tell, [message])
+    message = f"plugin {plugin!r} ({origin}): {what} takes longer than {SLOW:g} s"
+    timer = threading.Timer(SLOW, tell, [message])
     timer.daemon = True
     timer.start()
     try:
