@@ -26,9 +26,12 @@ if TYPE_CHECKING:
         hookimpl,
     )
     from router.options import Duration, Size
+    from router.outgoing import AddressGuard, AddressRefused
     from router.state import BlockingState, State
 
 __all__ = [
+    "AddressGuard",
+    "AddressRefused",
     "Alert",
     "AlertChannel",
     "AlertKind",
@@ -82,6 +85,7 @@ _HOMES = {
         "hookimpl",
     ),
     "router.options": ("Duration", "Size"),
+    "router.outgoing": ("AddressGuard", "AddressRefused"),
     "router.state": ("BlockingState", "State"),
 }
 

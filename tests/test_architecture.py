@@ -31,6 +31,7 @@ ROOMS = {
         "lifecycle",
         "limits",
         "operations",
+        "outgoing",
         "pace",
         "pages",
         "plugins",
@@ -165,7 +166,10 @@ def test_every_reason_to_import_within_a_room_is_still_needed() -> None:
         ("uvicorn", {"cli"}),
         ("typer", {"cli"}),
         ("pytest", {"pytest_plugin"}),
-        ("aiohttp", {"alert_calls", "context", "greenapi", "hookspecs", "httpclient", "pipeline"}),
+        (
+            "aiohttp",
+            {"alert_calls", "context", "greenapi", "hookspecs", "httpclient", "outgoing", "pipeline"},
+        ),
     ],
 )
 def test_a_library_is_known_in_one_place(library: str, allowed: set[str]) -> None:
