@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import os
-import socket
 import ssl
-from collections.abc import Callable
 
 import aiohttp
-from aiohttp.abc import ResolveResult
 
-from router_forward.addresses import Guard, Refused
+from router import AddressGuard, AddressRefused
 
 #: Seconds that an unused connection is kept; some servers (Node.js, uvicorn) close theirs after 5.
 _KEPT = 4.0
-_AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 
 
-def session(guard: Guard, tls: ssl.SSLContext) -> aiohttp.ClientSession:
-    """Return a session with a pool of its own, without cookies, proxies and a limit.
-
-    The guard sees each address right before it is connected to: a name may lead to one address now and to
-    another one later.
-    """
-    connector = aiohttp.TCPConnector(
-        ssl=tls,
-        limit=0,
-        keepalive_timeout=_KEPT,
-        resolver=_Resolver(guard),
-        socket_factory=_guarded(guard),
-    )
+def session(guard: AddressGuard, tls: ssl.SSLContext) -> aiohttp.ClientSession:
+    """Return a session with a pool of its own, without cookies, proxies and a limit."""
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=guard.connector(ssl=tls, limit=0, keepalive_timeout=_KEPT),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
@@ -39,50 +24,15 @@ def session(guard: Guard, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     )
 
 
-class _Resolver(aiohttp.ThreadedResolver):
-    """Leaves out the addresses of a name that are not allowed, so that the others are tried."""
-
-    def __init__(self, guard: Guard) -> None:
-        super().__init__()
-        self._guard = guard
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Look up a name.
-
-        Raises:
-            Refused: It leads to no address that is allowed.
-            OSError: It leads nowhere.
-        """
-        allowed: list[ResolveResult] = []
-        refused = OSError("it has no address")
-        for found in await super().resolve(host, port, family):
-            try:
-                self._guard.check(found["host"])
-            except Refused as exc:
-                refused = exc
-            else:
-                allowed.append(found)
-        if not allowed:
-            raise refused
-        return allowed
-
-
-def _guarded(guard: Guard) -> Callable[[_AddrInfo], socket.socket]:
-    def open_socket(info: _AddrInfo) -> socket.socket:
-        """Open the socket that is connected to this very address next."""
-        family, kind, protocol, _, address = info
-        guard.check(str(address[0]))
-        return socket.socket(family, kind, protocol)
-
-    return open_socket
-
-
 def refusal(exc: Exception) -> str | None:
     """Return why an address was not connected to; ``None`` if something else went wrong."""
     os_error = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else None
-    return str(os_error) if isinstance(os_error, Refused) else None
+    return told(os_error) if isinstance(os_error, AddressRefused) else None
+
+
+def told(refused: AddressRefused) -> str:
+    """Return what an address is that is refused, and which option would allow it."""
+    return f"{refused.address} is not public ({refused.kind}), and the option allow does not list it"
 
 
 def failure(exc: Exception, timeout: float) -> str:  # noqa: PLR0911 - a line for each case

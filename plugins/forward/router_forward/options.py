@@ -7,13 +7,14 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import Annotated
 
 from msgspec import Meta
 from yarl import URL
 
-from router import Duration
-from router_forward.addresses import Guard
+from router import AddressGuard, AddressRefused, Duration
+from router_forward.connections import told
 from router_forward.envelopes import Format
 from router_forward.signature import key_of
 
@@ -83,9 +84,9 @@ class Options:
         return [key_of(secret) for secret in ([self.secret] if isinstance(self.secret, str) else self.secret)]
 
     @property
-    def guard(self) -> Guard:
+    def guard(self) -> AddressGuard:
         """What tells which addresses may be posted to."""
-        return Guard.of(self.allow, allow_private=self.allow_private)
+        return AddressGuard(tuple(map(ip_network, self.allow)), private=self.allow_private)
 
     @property
     def tls(self) -> ssl.SSLContext:
@@ -102,14 +103,21 @@ def _named(option: str) -> Iterator[None]:
         raise ValueError(f"{option}: {exc}") from exc
 
 
-def _check_url(text: str, guard: Guard) -> None:
+def _check_url(text: str, guard: AddressGuard) -> None:
     url = URL(text)
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError("expected http:// or https:// and a host")
     if url.user is not None or url.password is not None:
         raise ValueError("name and password do not belong here: use headers: {Authorization: Basic …}")
     if _IS_NUMERIC.search(url.host) or ":" in url.host:
-        guard.check(url.host)  # a name is looked up, and its addresses are checked, with each connection
+        _check_address(url.host, guard)  # a name's addresses are checked with each connection
+
+
+def _check_address(host: str, guard: AddressGuard) -> None:
+    try:
+        guard.check(host)
+    except AddressRefused as exc:
+        raise ValueError(told(exc)) from None
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

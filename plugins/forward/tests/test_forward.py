@@ -80,8 +80,7 @@ class Request:
 class Receiver:
     """A service that keeps what it gets and answers as it is told."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
-        self.host = host
+    def __init__(self) -> None:
         self.port = 0
         self.got: list[Request] = []
         self.peers: set[tuple[str, int]] = set()
@@ -104,20 +103,17 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://127.0.0.1:{self.port}"
 
 
 @asynccontextmanager
-async def receiving(
-    host: str = "127.0.0.1", *, port: int = 0, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Receiver]:
-    receiver = Receiver(host)
+async def receiving(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    receiver = Receiver()
     app = web.Application(client_max_size=10 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", receiver.receive)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
     receiver.port = runner.addresses[0][1]
     try:
         yield receiver
@@ -424,18 +420,15 @@ async def test_a_name_that_nobody_knows_is_tried_again(
 
 
 class Names:
-    """What names lead to: the addresses of each look-up in turn; the last ones stay."""
+    """The addresses that names lead to."""
 
     def __init__(self) -> None:
-        self.answers: list[list[str]] = []
-        self.asked = 0
+        self.addresses: list[str] = []
 
     async def getaddrinfo(self, host: str, port: int, **_: Any) -> list[Any]:
-        self.asked += 1
-        if not self.answers:
+        if not self.addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return [_info(address, port) for address in addresses]
+        return [_info(address, port) for address in self.addresses]
 
 
 def _info(address: str, port: int) -> tuple[Any, ...]:
@@ -455,12 +448,7 @@ async def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     ("addresses", "told"),
     [
         (["127.0.0.1"], "127.0.0.1 is not public (loopback)"),
-        (["169.254.169.254"], "169.254.169.254 is not public (cloud metadata)"),
-        (["::ffff:127.0.0.1"], "127.0.0.1 is not public (loopback)"),
-        (["10.0.0.1", "127.0.0.1"], "127.0.0.1 is not public (loopback)"),
-        (["::1", "127.0.0.1"], "127.0.0.1 is not public (loopback)"),
-        (["127.0.0.1", "::1"], "::1 is not public (loopback)"),
-        (["::1"], "::1 is not public (loopback)"),
+        (["10.0.0.1", "169.254.169.254"], "169.254.169.254 is not public (cloud metadata)"),
     ],
     ids=str,
 )
@@ -472,7 +460,7 @@ async def test_a_name_that_leads_inside_is_refused(
     addresses: list[str],
     told: str,
 ) -> None:
-    names.answers = [addresses]
+    names.addresses = addresses
     url = f"http://shop.example:{receiver.port}"
 
     outcome = await deliver(make_options(url=url), make_event())
@@ -481,37 +469,10 @@ async def test_a_name_that_leads_inside_is_refused(
     assert receiver.got == []
 
 
-async def test_a_name_that_leads_inside_later_is_refused_then(
-    make_options: MakeOptions, make_event: MakeEvent, names: Names
-) -> None:
-    """The trick is called DNS rebinding: one address for who checks, another one for who connects."""
-    async with receiving("127.0.0.2") as allowed, receiving("127.0.0.1", port=allowed.port) as inside:
-        names.answers = [["127.0.0.2"], ["127.0.0.1"]]
-        options = make_options(url=f"http://shop.example:{allowed.port}", allow=["127.0.0.2/32"])
-
-        outcomes = [await deliver(options, make_event()) for _ in range(2)]
-
-    assert [outcome.split(":")[0] for outcome in outcomes] == ["done", "gave up"]
-    assert (len(allowed.got), inside.got, names.asked) == (1, [], 2)
-
-
-@pytest.mark.parametrize("addresses", [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]], ids=str)
-async def test_of_several_addresses_only_the_allowed_ones_are_connected_to(
-    make_options: MakeOptions, make_event: MakeEvent, names: Names, addresses: list[str]
-) -> None:
-    async with receiving("127.0.0.2") as allowed, receiving("127.0.0.1", port=allowed.port) as inside:
-        names.answers = [addresses]
-        options = make_options(url=f"http://shop.example:{allowed.port}", allow=["127.0.0.2/32"])
-
-        outcome = await deliver(options, make_event())
-
-    assert (outcome, len(allowed.got), inside.got) == ("done", 1, [])
-
-
 async def test_an_allowed_address_where_nobody_listens_is_tried_again(
     receiver: Receiver, make_options: MakeOptions, make_event: MakeEvent, names: Names
 ) -> None:
-    names.answers = [["127.0.0.2", "127.0.0.1", "::1"]]
+    names.addresses = ["127.0.0.2", "127.0.0.1", "::1"]
     url = f"http://shop.example:{receiver.port}"
 
     outcome = await deliver(make_options(url=url, allow=["127.0.0.2/32"]), make_event())
@@ -528,12 +489,6 @@ async def test_an_address_is_checked_as_well_when_it_is_connected_to(
     outcome = await deliver(options, make_event())
 
     assert (outcome[:7], receiver.got) == ("gave up", [])
-
-
-async def test_ipv6_is_posted_to_if_allowed(make_options: MakeOptions, make_event: MakeEvent) -> None:
-    async with receiving("::1") as receiver:
-        assert await deliver(make_options(url=receiver.url, allow=["::1/128"]), make_event()) == "done"
-        assert len(receiver.got) == 1
 
 
 # TLS
@@ -554,7 +509,7 @@ async def test_a_certificate_of_an_authority_of_ones_own_is_accepted(
     make_options: MakeOptions, make_event: MakeEvent, names: Names, authority: trustme.CA, tmp_path: Path
 ) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    names.answers = [["127.0.0.1"]]
+    names.addresses = ["127.0.0.1"]
     async with receiving(tls=certificate(authority, "shop.example")) as receiver:
         options = make_options(
             url=f"https://shop.example:{receiver.port}",
@@ -585,7 +540,7 @@ async def test_a_wrong_certificate_is_told_and_tried_again(
 ) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     trusted = {"ca_file": str(tmp_path / "ca.pem")} if is_trusted else {}
-    names.answers = [["127.0.0.1"]]
+    names.addresses = ["127.0.0.1"]
     async with receiving(tls=certificate(authority, name)) as receiver:
         url = f"https://shop.example:{receiver.port}"
         outcome = await deliver(make_options(url=url, allow_private=True, **trusted), make_event())

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 import ssl
-from collections.abc import Callable
 
 import aiohttp
 
-from router_media.addresses import Guard, Refused
-
-_AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
+from router import AddressGuard, AddressRefused
 
 
-def session(guard: Guard) -> aiohttp.ClientSession:
-    """Return a session with a pool of its own, without cookies and proxies.
-
-    The guard sees each address right before it is connected to: a name may lead to one address now and to
-    another one later. Of a name with several addresses, those that are allowed are tried.
-    """
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=_guarded(guard))
+def session(guard: AddressGuard) -> aiohttp.ClientSession:
+    """Return a session with a pool of its own, without cookies and proxies."""
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=guard.connector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
@@ -30,20 +21,16 @@ def session(guard: Guard) -> aiohttp.ClientSession:
     )
 
 
-def _guarded(guard: Guard) -> Callable[[_AddrInfo], socket.socket]:
-    def open_socket(info: _AddrInfo) -> socket.socket:
-        """Open the socket that is connected to this very address next."""
-        family, kind, protocol, _, address = info
-        guard.check(str(address[0]))
-        return socket.socket(family, kind, protocol)
-
-    return open_socket
-
-
 def refusal(exc: Exception) -> str | None:
     """Return why an address was not connected to; ``None`` if something else went wrong."""
     os_error = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else None
-    return str(os_error) if isinstance(os_error, Refused) else None
+    return _told(os_error) if isinstance(os_error, AddressRefused) else None
+
+
+def _told(refused: AddressRefused) -> str:
+    is_public = refused.kind == "public"
+    what = "is asked for without TLS" if is_public else f"is not public ({refused.kind})"
+    return f"{refused.address} {what}, and the option allow does not list it"
 
 
 def failure(exc: Exception) -> str:  # noqa: PLR0911 - a line for each case

@@ -14,8 +14,7 @@ import aiohttp
 from anyio import to_thread
 from yarl import URL
 
-from router import GiveUp, RetryLater
-from router_media.addresses import Guard
+from router import AddressGuard, GiveUp, RetryLater
 from router_media.connections import failure, refusal, session
 from router_media.errors import Gone, NotWanted
 from router_media.options import Options
@@ -51,7 +50,7 @@ class Downloader:
     async def start(self) -> None:
         """Open the pools of connections: one with TLS, and one without to what ``allow`` lists."""
         guard = self._options.guard
-        self._sessions = {"https": session(guard), "http": session(Guard(guard.allow, public=False))}
+        self._sessions = {"https": session(guard), "http": session(AddressGuard(guard.allow, public=False))}
 
     async def stop(self) -> None:
         """Close all connections."""

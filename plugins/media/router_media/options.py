@@ -13,8 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from router import Duration, Size
-from router_media.addresses import Guard
+from router import AddressGuard, Duration, Size
 from router_media.names import check_template
 
 _TYPE = re.compile(r"[a-z0-9*][a-z0-9.+*-]*/[a-z0-9*][a-z0-9.+*-]*")
@@ -134,9 +133,9 @@ class Options:
             _ = self.guard
 
     @property
-    def guard(self) -> Guard:
+    def guard(self) -> AddressGuard:
         """What tells which addresses may be connected to."""
-        return Guard(tuple(map(ip_network, self.allow)))
+        return AddressGuard(tuple(map(ip_network, self.allow)))
 
     def wants_type(self, type_: str) -> bool:
         """Return whether files of that type are stored."""

@@ -531,6 +531,7 @@ async def test_without_tls_only_what_is_allowed(
         ("//127.0.0.1/a", "is not https://"),
         ("a.jpg", "names no host"),
         ("http://[::1", "is none"),
+        ("https://[zz::1]/", "no IP address"),
         ("http://anna:secret@127.0.0.1/", "has a name and a password"),
         ("http://127.0.0.1:99999/", "is none"),
         ("{{SWE099}}", "names no host"),
@@ -627,19 +628,19 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
     assert server.requests == []
 
 
-async def test_of_the_addresses_of_a_name_those_that_are_allowed_are_tried(
+async def test_an_allowed_address_where_nobody_listens_is_tried_again(
     store: Any, server: Any, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lookup(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
-        found = ("10.0.0.1", "169.254.169.254", "127.0.0.1")
+        found = ("127.0.0.2", "10.0.0.1", "127.0.0.1")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
-    url = server.file("/a.jpg", JPEG).replace("127.0.0.1", "files.example.com")
-    async with store.handler() as handle:
+    async with store.handler(allow=["127.0.0.2/32"]) as handle:
         monkeypatch.setattr(socket, "getaddrinfo", lookup)
-        await handle(message(url))
+        with pytest.raises(RetryLater, match="cannot connect: Connection refused"):
+            await handle(message(f"http://files.example.com:{server.port}/a.jpg"))
 
-    assert list(store.files().values()) == [JPEG]
+    assert server.requests == []
 
 
 async def test_hosts_are_those_of_the_option(store: Any, server: Any, message: Message) -> None:
