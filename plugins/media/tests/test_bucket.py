@@ -6,12 +6,11 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,10 @@ import pytest
 from router import Event, RetryLater
 
 obstore = pytest.importorskip("obstore", reason="needs obstore")
-if find_spec("moto") is None:
-    pytest.skip("needs moto's server", allow_module_level=True)
+#: Has moto, which needs a hundred packages more.
+PYTHON = Path(__file__).parents[3] / "tests" / "system" / ".venv" / "bin" / "python"
+if not PYTHON.exists():
+    pytest.skip("needs moto's server, which make test-system installs", allow_module_level=True)
 
 from obstore.store import S3Store  # noqa: E402 - it is not always there
 from router_media import S3  # noqa: E402
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.system
 def _endpoint() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [PYTHON, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     environment = {**os.environ, "MOTO_S3_CUSTOM_ENDPOINTS": f"http://127.0.0.1:{port}"}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
