@@ -55,6 +55,8 @@ class Time:
         self._start = start or clock.now()
         self._began = 0.0
         self._loop: Any = None
+        #: Threads that were busy before: pytest-xdist's, say, which waits for its next test.
+        self._strangers: set[int] = set()
 
     @property
     def now(self) -> datetime:
@@ -80,6 +82,7 @@ class Time:
             )
         self._loop = loop
         self._began = loop.time()
+        self._strangers = {ident for ident, frame in _other_threads() if _is_busy(frame)}
         with clock.taken_from(lambda: self.now, self.seconds):
             try:
                 yield
@@ -136,13 +139,14 @@ class Time:
     def can_be_woken(self) -> bool:
         """Tell whether anything outside can make a task go on: a thread, or something the loop listens to."""
         listens_to = len(self._loop._selector.get_map()) if hasattr(self._loop, "_selector") else 2
-        return listens_to > 1 or any(map(_is_busy, _other_threads()))  # one is the loop's own
+        threads = (frame for ident, frame in _other_threads() if ident not in self._strangers)
+        return listens_to > 1 or any(map(_is_busy, threads))  # one is the loop's own
 
 
-def _other_threads() -> Iterator[FrameType | None]:
-    """Yield the innermost frame of each other thread."""
+def _other_threads() -> Iterator[tuple[int, FrameType]]:
+    """Yield each other thread with its innermost frame."""
     own = threading.get_ident()
-    return (frame for ident, frame in sys._current_frames().items() if ident != own)
+    return ((ident, frame) for ident, frame in sys._current_frames().items() if ident != own)
 
 
 def _is_busy(frame: FrameType | None) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -595,6 +597,36 @@ async def test_settle_does_not_wait_for_what_nothing_can_wake() -> None:
         await router.settle()
         assert "still running:\n  messages, attempt 1: " in router.report()
         assert "test_harness.py:" in router.report()
+
+
+@contextmanager
+def busy_thread() -> Iterator[None]:
+    """Let a thread wait for the system that has nothing to do with the router, as those of pytest-xdist do."""
+    reads, writes = os.pipe()
+
+    def wait() -> None:
+        os.read(reads, 1)
+
+    busy = threading.Thread(target=wait)
+    busy.start()
+    try:
+        yield
+    finally:
+        os.write(writes, b".")
+        busy.join()
+        os.close(reads)
+        os.close(writes)
+
+
+async def test_settle_does_not_wait_for_threads_that_were_there_before() -> None:
+    async def handle(event: Event, context: Context) -> None:
+        await asyncio.Event().wait()
+
+    with busy_thread():
+        async with harness(handle, patience=3600) as router:
+            await router.send(make_event())
+            await router.settle()
+            assert "still running:\n  messages, attempt 1: " in router.report()
 
 
 async def test_settle_does_not_wait_for_what_sleeps_whatever_else_goes_on() -> None:
