@@ -12,10 +12,10 @@ from anyio import create_task_group
 from anyio.abc import TaskGroup
 
 from router import clock
-from router.alert_calls import channel_call
-from router.alert_texts import Composer
 from router.alerts import Alerts
-from router.channels import Channels
+from router.alerts.calls import channel_call
+from router.alerts.channels import Channels
+from router.alerts.texts import Composer
 from router.config import AckMode, Config
 from router.context import Services
 from router.dispatch import Dispatcher, Target

@@ -17,10 +17,8 @@ ROOMS = {
     "doors": ["cli", "pytest_plugin", "testing", "__main__"],
     "wiring": ["app", "pipeline", "loading", "logs"],
     "movers": [
-        "alert_calls",
         "alerts",
         "backfill",
-        "channels",
         "dispatch",
         "containment",
         "handlers",
@@ -45,8 +43,6 @@ ROOMS = {
     "contracts": ["hookspecs", "context", "replies", "outbox", "state"],
     "stores": ["inbox", "greenapi"],
     "deciders": [
-        "alert_groups",
-        "alert_texts",
         "config",
         "options",
         "masking",
@@ -70,8 +66,6 @@ ROOMS = {
 }
 #: Imports within a room, each with its reason.
 WITHIN = {
-    ("alert_texts", "masking"): "an alert hides what the log hides",
-    ("alert_texts", "redaction"): "and has no secrets",
     ("routing", "patterns"): "a route holds its pattern",
     ("routing", "retry"): "and its policy",
     ("patterns", "conditions"): "a pattern is made of conditions",
@@ -90,9 +84,9 @@ WITHIN = {
     ("replay", "pace"): "and many are replayed so",
     ("backfill", "intake"): "what is fed in gets an id as what comes in does",
     ("instances", "transports"): "a token is compared as the webhook does it",
-    ("alert_calls", "containment"): "what it leaves behind is the plugin's",
-    ("alert_calls", "plugins"): "an alert names what a plugin registered",
-    ("alert_calls", "threads"): "a def channel runs in one",
+    ("alerts", "containment"): "what it leaves behind is the plugin's",
+    ("alerts", "plugins"): "an alert names what a plugin registered",
+    ("alerts", "threads"): "a def channel runs in one",
     ("options", "config"): "durations and sizes are written as everywhere in routes.yaml",
     ("handlers", "plugins"): "a route names what a plugin registered",
     ("handlers", "threads"): "what is def starts in one",
@@ -168,7 +162,7 @@ def test_every_reason_to_import_within_a_room_is_still_needed() -> None:
         ("pytest", {"pytest_plugin"}),
         (
             "aiohttp",
-            {"alert_calls", "context", "greenapi", "hookspecs", "httpclient", "outgoing", "pipeline"},
+            {"alerts", "context", "greenapi", "hookspecs", "httpclient", "outgoing", "pipeline"},
         ),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from router.alert_groups import RECOVERED
+from router.alerts.groups import RECOVERED
 from router.config import Document, routes_schema
 from router.events import AlertKind
 

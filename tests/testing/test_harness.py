@@ -601,7 +601,7 @@ async def test_settle_does_not_wait_for_what_nothing_can_wake() -> None:
 
 @contextmanager
 def busy_thread() -> Iterator[None]:
-    """Let a thread wait for the system that has nothing to do with the router, as those of pytest-xdist do."""
+    """Let a thread wait that has nothing to do with the router, as those of pytest-xdist do."""
     reads, writes = os.pipe()
 
     def wait() -> None:

@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from router.alert_groups import Group, Groups
+from router.alerts.groups import Group, Groups
 from router.events import Alert, AlertKind, JsonObject, Report
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

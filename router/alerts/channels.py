@@ -18,14 +18,14 @@ from anyio import TASK_STATUS_IGNORED, CancelScope, create_task_group, move_on_a
 from anyio.abc import TaskStatus
 
 from router import clock
-from router.alert_groups import Group, Groups
-from router.alert_texts import Composer
+from router.alerts.groups import Group, Groups
+from router.alerts.texts import Composer
 from router.config import AlertSettings
 from router.errors import GiveUp, RetryLater
 from router.events import Alert, JsonObject, Report
 from router.retry import RetryPolicy
 
-_log = structlog.get_logger("router.channels")
+_log = structlog.get_logger("router.alerts")
 
 #: Sends an alert: returns when it was sent, raises to be called again.
 Call = Callable[[Alert], Awaitable[object]]

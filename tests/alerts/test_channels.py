@@ -12,8 +12,8 @@ import pytest
 from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
-from router.alert_texts import Composer
-from router.channels import Channels
+from router.alerts.channels import Channels
+from router.alerts.texts import Composer
 from router.config import AlertSettings
 from router.errors import GiveUp, RetryLater
 from router.events import Alert, AlertKind, Report

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from router import samples
-from router.alert_texts import Composer
+from router.alerts.texts import Composer
 from router.cli.app import app
 from router.events import Alert, AlertKind, Report
 from router.masking import masked
