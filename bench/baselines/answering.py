@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import router.app
+import router.pipeline
 from router.cli import main
 from router.events import Receipt, ReceiptStatus, Transport
 from router.intake import Intake
@@ -18,5 +18,5 @@ class Answering(Intake):
         return _RECEIPT
 
 
-router.app.Intake = Answering  # type: ignore[attr-defined]
+router.pipeline.Intake = Answering  # type: ignore[attr-defined]
 main()
