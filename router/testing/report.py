@@ -26,6 +26,8 @@ _SHOWN = {"WARNING", "ERROR", "CRITICAL"}
 #: Lines of the log that are shown at most, and characters of a value.
 _LINES = 20
 _LONGEST = 200
+#: What the machine did, or the test: the event loop stood still, and no handler is to blame.
+_NOBODYS = {"loop.blocking", "loop.freed"}
 #: Fields of a log line that say what is shown anyway.
 _LEFT_OUT = {"timestamp", "level", "event", "notification", "exception", "transport", "handler", "delivery"}
 _LEFT_OUT |= {"event_id", "typeWebhook", "idInstance", "chatId", "idMessage"}
@@ -68,7 +70,7 @@ def written(
         "still running": at_work(works),
         "sent": [call(sent) for sent in api.sent],
         "not sent": [f"{call(failed)}: {failed.error}" for failed in api.failed],
-        "log": [_line(line) for line in logs if line["level"] in _SHOWN][-_LINES:],
+        "log": [_line(line) for line in logs if _is_shown(line)][-_LINES:],
     }
     parts = (f"{name}:\n{indent(chr(10).join(lines), '  ')}" for name, lines in sections.items() if lines)
     return "\n".join(parts) or "nothing came in"
@@ -105,6 +107,10 @@ def _delivery(record: DeliveryRecord, now: datetime) -> Iterator[str]:
     last = record.history[-1] if record.history else None
     if last is not None and last.traceback:
         yield indent(last.traceback.rstrip(), "  ")
+
+
+def _is_shown(line: JsonObject) -> bool:
+    return line["level"] in _SHOWN and line["event"] not in _NOBODYS
 
 
 def _line(line: JsonObject) -> str:

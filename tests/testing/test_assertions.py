@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from router import Context, Event, GiveUp, RegisterHandler, hookimpl
 from router.errors import NotFound, QuotaExceeded
@@ -76,6 +77,14 @@ async def said(*texts: str, check: Callable[[RouterHarness], None], prepare: Any
 
 async def test_nothing_came_in() -> None:
     message = await said(check=lambda router: router.assert_done())
+    assert message == "expected every delivery to be done, found no delivery\n\nnothing came in"
+
+
+async def test_it_is_not_told_that_the_machine_was_busy() -> None:
+    def stand_still(_: RouterHarness) -> None:
+        structlog.get_logger("router.watchdog").warning("loop.blocking", duration=0.4)
+
+    message = await said(check=lambda router: router.assert_done(), prepare=stand_still)
     assert message == "expected every delivery to be done, found no delivery\n\nnothing came in"
 
 
