@@ -132,6 +132,14 @@ def test_every_heading_that_is_a_signature_is_that_of_a_hook() -> None:
     assert [heading for heading in headings(REFERENCE / "hooks.md") if "(" in heading] == hooks()
 
 
+def test_each_version_of_the_hooks_is_described() -> None:
+    text = (REFERENCE / "hooks.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, hookspecs.VERSION + 1))
+    came = "".join(what for _, what in rows)
+    assert [name for name in hookspecs.hook_names() if f"`{name}`" not in came] == []
+
+
 @pytest.mark.parametrize("name", router.__all__)
 def test_every_public_name_is_in_the_reference(name: str) -> None:
     pages = "".join((REFERENCE / page).read_text("utf-8") for page in ("handlers.md", "hooks.md"))
