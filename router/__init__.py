@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         hookimpl,
     )
     from router.options import Duration, Size
-    from router.outgoing import AddressGuard, AddressRefused
+    from router.outgoing import AddressGuard, AddressRefused, connection_failure
     from router.state import BlockingState, State
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "SendInDoubt",
     "Size",
     "State",
+    "connection_failure",
     "hookimpl",
     "now",
 ]
@@ -85,7 +86,7 @@ _HOMES = {
         "hookimpl",
     ),
     "router.options": ("Duration", "Size"),
-    "router.outgoing": ("AddressGuard", "AddressRefused"),
+    "router.outgoing": ("AddressGuard", "AddressRefused", "connection_failure"),
     "router.state": ("BlockingState", "State"),
 }
 

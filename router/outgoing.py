@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -154,3 +156,31 @@ def _kind_of(address: Address) -> str:
         if address in network:
             return kind
     return "reserved" if isinstance(address, IPv6Address) and address not in _UNICAST else "public"
+
+
+def connection_failure(exc: Exception) -> str:
+    """Return what went wrong with a request of aiohttp's, in words without its URL's path and query."""
+    match exc:
+        case aiohttp.ClientConnectorCertificateError():
+            found = f"its certificate is not accepted: {_reason(exc.certificate_error)}"
+        case aiohttp.ClientConnectorDNSError():
+            found = f"its name cannot be looked up: {_reason(exc.os_error)}"
+        case aiohttp.ClientConnectorError():
+            found = f"cannot connect: {_reason(exc.os_error)}"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            found = "the connection was closed before there was an answer"
+        case aiohttp.ClientResponseError():
+            found = "the answer is no HTTP"
+        case _:
+            found = type(exc).__name__
+    return found
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return exc.verify_message
+    if isinstance(exc, ssl.SSLError):
+        return f"no TLS: {exc.reason}"
+    if isinstance(exc, OSError):
+        return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc.strerror or exc)
+    return str(exc)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 
 import aiohttp
 
-from router import AddressGuard, AddressRefused
+from router import AddressGuard, AddressRefused, connection_failure
 
 #: Seconds that an unused connection is kept; some servers (Node.js, uvicorn) close theirs after 5.
 _KEPT = 4.0
@@ -35,29 +34,6 @@ def told(refused: AddressRefused) -> str:
     return f"{refused.address} is not public ({refused.kind}), and the option allow does not list it"
 
 
-def failure(exc: Exception, timeout: float) -> str:  # noqa: PLR0911 - a line for each case
+def failure(exc: Exception, timeout: float) -> str:
     """Return what went wrong, in words that show neither path nor query of the URL."""
-    match exc:
-        case TimeoutError():
-            return f"no answer within {timeout:g} s"
-        case aiohttp.ClientConnectorCertificateError():
-            return f"its certificate is not accepted: {_reason(exc.certificate_error)}"
-        case aiohttp.ClientConnectorDNSError():
-            return f"its name cannot be looked up: {_reason(exc.os_error)}"
-        case aiohttp.ClientConnectorError():
-            return f"cannot connect: {_reason(exc.os_error)}"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-            return "the connection was closed before there was an answer"
-        case aiohttp.ClientResponseError():
-            return "the answer is no HTTP"
-    return type(exc).__name__
-
-
-def _reason(exc: Exception) -> str:
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return exc.verify_message
-    if isinstance(exc, ssl.SSLError):
-        return f"no TLS: {exc.reason}"
-    if isinstance(exc, OSError):
-        return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc.strerror or exc)
-    return str(exc)
+    return f"no answer within {timeout:g} s" if isinstance(exc, TimeoutError) else connection_failure(exc)

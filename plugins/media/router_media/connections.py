@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import ssl
-
 import aiohttp
 
-from router import AddressGuard, AddressRefused
+from router import AddressGuard, AddressRefused, connection_failure
 
 
 def session(guard: AddressGuard) -> aiohttp.ClientSession:
@@ -33,31 +30,11 @@ def _told(refused: AddressRefused) -> str:
     return f"{refused.address} {what}, and the option allow does not list it"
 
 
-def failure(exc: Exception) -> str:  # noqa: PLR0911 - a line for each case
+def failure(exc: Exception) -> str:
     """Return what went wrong, in words that show neither path nor query of the URL."""
     match exc:
         case aiohttp.ServerTimeoutError():
             return "nothing came for as long as the option stall says"
-        case aiohttp.ClientConnectorCertificateError():
-            return f"its certificate is not accepted: {_reason(exc.certificate_error)}"
-        case aiohttp.ClientConnectorDNSError():
-            return f"its name cannot be looked up: {_reason(exc.os_error)}"
-        case aiohttp.ClientConnectorError():
-            return f"cannot connect: {_reason(exc.os_error)}"
         case aiohttp.ClientPayloadError():
             return "the answer was cut off"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-            return "the connection was closed before there was an answer"
-        case aiohttp.ClientResponseError():
-            return "the answer is no HTTP"
-    return type(exc).__name__
-
-
-def _reason(exc: Exception) -> str:
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return exc.verify_message
-    if isinstance(exc, ssl.SSLError):
-        return f"no TLS: {exc.reason}"
-    if isinstance(exc, OSError):
-        return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc.strerror or exc)
-    return str(exc)
+    return connection_failure(exc)
