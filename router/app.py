@@ -15,7 +15,7 @@ from router.greenapi.client import GreenApi, InstanceApi
 from router.health import health_routes
 from router.inbox import Inbox
 from router.inbox.memory import MemoryInbox
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 from router.intake import Intake
 from router.loading import Loaded
 from router.pages import page_routes

@@ -12,7 +12,7 @@ from router.config import Config
 from router.errors import InboxUnavailable, NotFound, WrongState
 from router.events import DeliveryStatus, JsonObject, Problem
 from router.inbox import Attempt, DeliveryFilter, DeliveryRecord, EventRecord, Ledger
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.sqlite.ledger import SqliteLedger
 from router.inbox.store import DOUBTS, doubt_scope, outbox_scope
 from router.jsontext import parse
 from router.outbox import Doubt, doubt_of, seen

@@ -20,7 +20,7 @@ from router.errors import GiveUp, NotHandled
 from router.events import Event, Receipt, ReceiptStatus, Transport
 from router.inbox import Inbox
 from router.inbox.memory import MemoryInbox
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 from router.intake import Intake
 from router.presence import Presence
 from router.redaction import Redactor

@@ -20,7 +20,7 @@ from router.app import build
 from router.errors import ConfigError, InboxInUse
 from router.events import DeliveryStatus, EventStatus, JsonObject
 from router.inbox import DeliveryFilter, DeliveryRecord, EventFilter, EventRecord
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.sqlite.ledger import SqliteLedger
 from router.loading import load
 from tests.conftest import Log
 from tests.greenapi.scripted import SILENCE, Reply, Request, Scripted

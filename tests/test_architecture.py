@@ -181,7 +181,7 @@ def test_a_library_is_known_in_one_place(library: str, allowed: set[str]) -> Non
 ASKS_THE_SYSTEM = {
     "clock": "everybody else asks it",
     "greenapi.simulator": "has a clock of its own, which runs faster",
-    "inbox.sqlite_writer": "measures the disk",
+    "inbox.sqlite.writer": "measures the disk",
     "intake": "ids sort by the time they were made",
     "pace": "an operator's command runs beside a router",
     "testing.clock": "waits for threads and the network",

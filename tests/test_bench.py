@@ -30,7 +30,7 @@ from bench.rows.all import ROWS
 from bench.servers import Cpu, cpu_of, memory_of
 from router.config import read
 from router.inbox import Done
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 from router.validation import Validator
 from tests.inbox.build import ROUTES, attempt, claim, entry, event
 

@@ -20,7 +20,7 @@ from router.dispatch import Dispatcher, Target
 from router.events import Event
 from router.inbox import Inbox
 from router.inbox.memory import MemoryInbox
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 from router.redaction import Redactor
 from router.retry import RetryPolicy
 from tests.inbox.build import entry, event

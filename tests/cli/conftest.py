@@ -20,7 +20,7 @@ from router import cli, samples
 from router.app import build
 from router.events import DeliveryStatus, JsonObject
 from router.inbox import DeliveryFilter, DeliveryRecord
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.sqlite.ledger import SqliteLedger
 from router.loading import load
 from tests.conftest import eventually
 

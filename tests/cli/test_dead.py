@@ -10,7 +10,7 @@ import pytest
 
 from router.events import DeliveryStatus
 from router.inbox import Dead
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 from tests.cli.conftest import Command, statuses
 from tests.conftest import eventually
 from tests.inbox.build import claim, entry, event, failed

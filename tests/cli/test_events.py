@@ -10,7 +10,7 @@ import pytest
 from router import samples
 from router.events import EventStatus, Problem, Transport
 from router.inbox import Entry
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 from router.normalize import normalize
 from tests.cli.conftest import CALL, Command, Server
 from tests.conftest import eventually

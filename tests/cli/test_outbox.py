@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from router.errors import SendInDoubt
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 from tests.cli.conftest import Command
 from tests.greenapi.scripted import HANG_UP, Reply, Request
 from tests.shop import CHAT, INSTANCE, open_shop, said, sent

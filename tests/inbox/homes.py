@@ -22,12 +22,14 @@ from typing import Any, cast
 import pytest
 
 from router import clock
-from router.inbox import Inbox, Ledger, lanes, memory, sqlite_requests, sqlite_writer
+from router.inbox import Inbox, Ledger, lanes, memory
 from router.inbox.lanes import Lanes
 from router.inbox.memory import MemoryInbox
-from router.inbox.sqlite import SqliteInbox
-from router.inbox.sqlite_file import create
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.sqlite import requests as sqlite_requests
+from router.inbox.sqlite import writer as sqlite_writer
+from router.inbox.sqlite.file import create
+from router.inbox.sqlite.inbox import SqliteInbox
+from router.inbox.sqlite.ledger import SqliteLedger
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DEDUP_WINDOW = 3600.0

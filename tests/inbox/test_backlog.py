@@ -11,8 +11,8 @@ from anyio import fail_after, sleep
 
 from router.inbox import Dead, backlog
 from router.inbox.backlog import Backlog
-from router.inbox.sqlite import SqliteInbox
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.sqlite.inbox import SqliteInbox
+from router.inbox.sqlite.ledger import SqliteLedger
 from tests.inbox.build import ROUTES, claim, entry, event, failed
 
 

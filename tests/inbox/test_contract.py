@@ -32,8 +32,8 @@ from router.inbox import (
     Stored,
 )
 from router.inbox.memory import MemoryInbox
-from router.inbox.sqlite import SqliteInbox
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.sqlite.inbox import SqliteInbox
+from router.inbox.sqlite.ledger import SqliteLedger
 from tests.inbox.build import NOW, ROUTES, attempt, claim, entry, event, failed
 
 

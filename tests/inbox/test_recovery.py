@@ -11,8 +11,8 @@ from pathlib import Path
 
 from router.events import DeliveryStatus
 from router.inbox import AttemptOutcome, Done, Retry
-from router.inbox.sqlite import SqliteInbox
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.sqlite.inbox import SqliteInbox
+from router.inbox.sqlite.ledger import SqliteLedger
 from tests.inbox.build import ROUTES, attempt, claim, entry, event, failed
 
 

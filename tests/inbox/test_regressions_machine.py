@@ -14,7 +14,7 @@ from anyio import fail_after, sleep, wait_all_tasks_blocked
 from router.errors import InboxUnavailable
 from router.inbox import Claim, Dead, Done, Duplicate, Entry, Retry, Stored, memory
 from router.inbox.memory import MemoryInbox
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 from tests.inbox.build import ROUTES, attempt, claim, entry, event, failed
 from tests.inbox.test_lanes import Store, delivery, make, take_all
 from tests.inbox.test_sqlite import BREAK, MEND, execute

@@ -11,11 +11,11 @@ import pytest
 from anyio import fail_after, sleep
 
 from router.inbox import Claim, Dead, DeliveryFilter, Done, EventFilter, Outcome, Retry
-from router.inbox.sqlite import SqliteInbox
-from router.inbox.sqlite_file import create
-from router.inbox.sqlite_ledger import SqliteLedger
-from router.inbox.sqlite_retention import Retention
-from router.inbox.sqlite_store import write
+from router.inbox.sqlite.file import create
+from router.inbox.sqlite.inbox import SqliteInbox
+from router.inbox.sqlite.ledger import SqliteLedger
+from router.inbox.sqlite.retention import Retention
+from router.inbox.sqlite.store import write
 from tests.inbox.build import ROUTES, attempt, claim, entry, event, failed
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=8)

@@ -19,9 +19,9 @@ from anyio import fail_after, sleep
 from router.errors import InboxInUse, InboxUnavailable
 from router.events import DeliveryStatus
 from router.inbox import AttemptOutcome, Dead, DeliveryFilter, Done, EventFilter, Retry, Stored
-from router.inbox.sqlite import SqliteInbox
-from router.inbox.sqlite_file import create, open_existing
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.sqlite.file import create, open_existing
+from router.inbox.sqlite.inbox import SqliteInbox
+from router.inbox.sqlite.ledger import SqliteLedger
 from tests.inbox.build import ROUTES, attempt, claim, entry, event, failed
 
 

@@ -14,10 +14,13 @@ import structlog
 from anyio import fail_after
 
 from router.errors import InboxUnavailable
-from router.inbox import EventFilter, Stored, sqlite_ledger, sqlite_retention, sqlite_store
-from router.inbox.sqlite import SqliteInbox
-from router.inbox.sqlite_file import create
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox import EventFilter, Stored
+from router.inbox.sqlite import ledger as sqlite_ledger
+from router.inbox.sqlite import retention as sqlite_retention
+from router.inbox.sqlite import store as sqlite_store
+from router.inbox.sqlite.file import create
+from router.inbox.sqlite.inbox import SqliteInbox
+from router.inbox.sqlite.ledger import SqliteLedger
 from tests.inbox.build import ROUTES, entry, event
 from tests.inbox.test_sqlite import BREAK, MEND, execute
 

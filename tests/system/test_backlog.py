@@ -15,7 +15,7 @@ import pytest
 
 from router.events import EventStatus, Transport
 from router.inbox import Entry, NewDelivery
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 from router.jsontext import parse
 from router.normalize import dedup_key, normalize
 from tests.system.conftest import Report

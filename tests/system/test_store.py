@@ -16,8 +16,8 @@ import pytest
 from anyio import fail_after
 
 from router.errors import InboxUnavailable
-from router.inbox.sqlite import SqliteInbox
-from router.inbox.sqlite_ledger import SqliteLedger
+from router.inbox.sqlite.inbox import SqliteInbox
+from router.inbox.sqlite.ledger import SqliteLedger
 from tests.system.conftest import Report
 from tests.system.faults import SmallDisk
 from tests.system.harness import PATIENCE
@@ -36,7 +36,7 @@ import os
 import sys
 from pathlib import Path
 
-from router.inbox.sqlite import SqliteInbox
+from router.inbox.sqlite.inbox import SqliteInbox
 
 
 async def main(first):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 from router import clock
 from router.errors import InboxUnavailable
-from router.inbox.sqlite_file import to_micros
-from router.inbox.sqlite_many import execute_many, query_many
+from router.inbox.sqlite.file import to_micros
+from router.inbox.sqlite.many import execute_many, query_many
 from router.inbox.store import expiry
 
 # The VALUES stand in a SELECT of their own, or SQLite would look through the whole table.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from router.errors import InboxInUse, InboxUnavailable
-from router.inbox.sqlite_many import MOST_ROWS
+from router.inbox.sqlite.many import MOST_ROWS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -132,7 +132,7 @@ def lock(path: Path) -> TextIO:
 
 
 def _migrations() -> list[str]:
-    folder = files("router.inbox") / "migrations" / "sqlite"
+    folder = files("router.inbox.sqlite") / "migrations"
     return [file.read_text("utf-8") for file in sorted(folder.iterdir(), key=lambda file: file.name)]
 
 

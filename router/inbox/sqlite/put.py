@@ -17,8 +17,8 @@ from router.inbox import Claim, Duplicate, Entry, NewDelivery, Stored
 from router.inbox.awaited import Awaited
 from router.inbox.backlog import Backlog
 from router.inbox.lanes import Lanes
-from router.inbox.sqlite_file import from_micros, to_micros
-from router.inbox.sqlite_many import Row, execute_many
+from router.inbox.sqlite.file import from_micros, to_micros
+from router.inbox.sqlite.many import Row, execute_many
 from router.jsontext import same_content
 from router.normalize import content_hash
 

@@ -32,10 +32,10 @@ from router.inbox import (
     Replay,
     Replayed,
 )
-from router.inbox.sqlite_file import from_micros, open_existing, to_micros, unavailable
-from router.inbox.sqlite_many import execute_many
-from router.inbox.sqlite_put import INSERT_EVENTS, event_row, key_hash
-from router.inbox.sqlite_store import made, write
+from router.inbox.sqlite.file import from_micros, open_existing, to_micros, unavailable
+from router.inbox.sqlite.many import execute_many
+from router.inbox.sqlite.put import INSERT_EVENTS, event_row, key_hash
+from router.inbox.sqlite.store import made, write
 from router.inbox.store import StoreItem
 
 _TOO_LARGE = 2**63

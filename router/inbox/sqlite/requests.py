@@ -13,7 +13,7 @@ from router.events import Event, Transport
 from router.inbox import Claim
 from router.inbox.backlog import Backlog
 from router.inbox.lanes import Lanes
-from router.inbox.sqlite_file import from_micros, to_micros
+from router.inbox.sqlite.file import from_micros, to_micros
 from router.jsontext import parse
 from router.normalize import normalize
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from router import clock
 from router.errors import InboxUnavailable
 from router.inbox import Attempt, Claim, Dead, Done, Outcome, Retry
-from router.inbox.sqlite_file import to_micros
-from router.inbox.sqlite_many import Row, execute_many
+from router.inbox.sqlite.file import to_micros
+from router.inbox.sqlite.many import Row, execute_many
 
 _SETTLE_DONE = """
 UPDATE deliveries SET status = 'done', attempts = new.column2, started_at = new.column3,

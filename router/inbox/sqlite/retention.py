@@ -7,7 +7,7 @@ import sqlite3
 from datetime import timedelta
 
 from router import clock
-from router.inbox.sqlite_file import to_micros
+from router.inbox.sqlite.file import to_micros
 from router.inbox.store import DOUBTS, OUTBOX
 
 #: Events that are looked at in one step, and values that are removed.

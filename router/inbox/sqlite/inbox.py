@@ -23,10 +23,10 @@ from router.inbox import Claim, Duplicate, Entry, Outcome, Retry, Stored
 from router.inbox.awaited import Awaited
 from router.inbox.backlog import Backlog
 from router.inbox.lanes import Lanes
-from router.inbox.sqlite_file import create, lock, unavailable
-from router.inbox.sqlite_put import Dedup, Put
-from router.inbox.sqlite_recovery import recover
-from router.inbox.sqlite_requests import (
+from router.inbox.sqlite.file import create, lock, unavailable
+from router.inbox.sqlite.put import Dedup, Put
+from router.inbox.sqlite.recovery import recover
+from router.inbox.sqlite.requests import (
     CountWaiting,
     Discover,
     Load,
@@ -35,10 +35,10 @@ from router.inbox.sqlite_requests import (
     Start,
     count_waiting,
 )
-from router.inbox.sqlite_retention import Retention
-from router.inbox.sqlite_settle import Settle
-from router.inbox.sqlite_store import SqliteStore, StoreRequest
-from router.inbox.sqlite_writer import Request, Writer
+from router.inbox.sqlite.retention import Retention
+from router.inbox.sqlite.settle import Settle
+from router.inbox.sqlite.store import SqliteStore, StoreRequest
+from router.inbox.sqlite.writer import Request, Writer
 
 #: Requests that are handed over without waiting for more.
 _ENOUGH = 128

@@ -14,12 +14,12 @@ from typing import Protocol
 
 import structlog
 
-from router.inbox.sqlite_put import Put, store
-from router.inbox.sqlite_recovery import end_cleanly
-from router.inbox.sqlite_requests import Probe, Step
-from router.inbox.sqlite_retention import Retention
-from router.inbox.sqlite_settle import Settle, settle
-from router.inbox.sqlite_store import StoreRequest, keep
+from router.inbox.sqlite.put import Put, store
+from router.inbox.sqlite.recovery import end_cleanly
+from router.inbox.sqlite.requests import Probe, Step
+from router.inbox.sqlite.retention import Retention
+from router.inbox.sqlite.settle import Settle, settle
+from router.inbox.sqlite.store import StoreRequest, keep
 
 #: How often the file is asked whether an operator's command changed it, in seconds.
 _LOOK_EVERY = 0.5

@@ -1,0 +1,1 @@
+"""The embedded inbox: one SQLite file for one process."""
