@@ -1,0 +1,1 @@
+"""The inbox of many replicas: a PostgreSQL database, from version 15 on."""
