@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from router import patterns
-from router.config.rules import GREEN_API, network
+from router.config.rules import GREEN_API, POSTGRESQL, network
 from router.config.settings import (
     AckMode,
     AlertSettings,
@@ -109,16 +111,18 @@ def _webhook(data: JsonObject, inbox: InboxKind) -> WebhookSettings:
 
 
 def _inbox(data: JsonObject, folder: Path) -> InboxSettings:
-    kind, path = _home(data.get("url", "sqlite:///var/router.db"), folder)
     return InboxSettings(
-        kind=kind, path=path, **_given(data, retention=seconds, keep_unrouted=bool, lease=seconds)
+        **_home(data.get("url", "sqlite:///var/router.db"), folder),
+        **_given(data, retention=seconds, keep_unrouted=bool, lease=seconds),
     )
 
 
-def _home(url: str, folder: Path) -> tuple[InboxKind, Path | None]:
+def _home(url: str, folder: Path) -> dict[str, Any]:
     if url == "memory://":
-        return InboxKind.MEMORY, None
-    return InboxKind.SQLITE, folder / url.removeprefix("sqlite:///")
+        return {"kind": InboxKind.MEMORY, "path": None}
+    if url.startswith(POSTGRESQL):
+        return {"kind": InboxKind.POSTGRESQL, "path": None, "url": url}
+    return {"kind": InboxKind.SQLITE, "path": folder / url.removeprefix("sqlite:///")}
 
 
 def _plugin(data: JsonObject) -> PluginSettings:
@@ -180,7 +184,15 @@ def _secrets(tree: Tree) -> Iterator[str]:
         yield tree.get(("instances", index, "webhook_token"), "")
     yield from _one_or_more(tree.get(("webhook", "token"), []))
     yield tree.get(("console", "token"), "")
+    yield from _password(tree.get(("inbox", "url"), ""))
     for keys, reference in tree.references.items():
         yield from reference.from_files
         if keys[2:3] == ("options",):  # of a route or an alert
             yield from reference.from_environment
+
+
+def _password(url: str) -> Iterator[str]:
+    """Yield the password in a URL of PostgreSQL, as it is written there and as it is meant."""
+    with suppress(ValueError):  # what is no URL at all is said by those who use it
+        written = urlsplit(url).password or ""
+        yield from {written, unquote(written)}

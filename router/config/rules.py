@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from router.units import seconds
 RESERVED_PATHS = ("/healthz", "/readyz", "/metrics", "/console", "/plugins")
 #: In ``webhook.allow``: the addresses that GREEN-API publishes.
 GREEN_API = "green-api"
+_A_DATABASE = "postgresql://user:password@host:5432/database"
+#: How the URL of an inbox in PostgreSQL begins.
+POSTGRESQL = ("postgresql://", "postgres://")
 
 
 def label(tree: Tree, keys: Keys) -> str:
@@ -151,12 +155,25 @@ def _wider(text: str, *, hidden: bool) -> str:
 def _check_inbox_url(tree: Tree) -> None:
     keys = ("inbox", "url")
     url = tree.get(keys, "")
-    if url.startswith("postgres"):
-        expected = "expected sqlite:///… or memory://"
-        _complain(tree, keys, f"postgresql:// is not supported yet in this version: {expected}")
+    if url.startswith(POSTGRESQL):
+        _check_postgresql(tree, keys, url)
     if url == "memory://" and tree.get(("webhook", "ack")) == "stored":
         message = "stored needs a store, and inbox.url is memory://: expected handled"
         _complain(tree, ("webhook", "ack"), message)
+
+
+def _check_postgresql(tree: Tree, keys: Keys, url: str) -> None:
+    try:
+        psycopg = import_module("psycopg")  # most do without, and it takes 0.1 s
+    except ImportError:
+        _complain(tree, keys, "PostgreSQL needs psycopg, found none: install green-event-router[postgres]")
+        return
+    try:
+        psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.Error as exc:
+        found = str(exc).partition('"')[0].strip(" :\n")  # what is quoted may be of the password
+        message = f"expected a URL as libpq takes it, such as {_A_DATABASE}, found one with a fault: {found}"
+        _complain(tree, keys, message)
 
 
 def _check_retention(tree: Tree) -> None:

@@ -35,6 +35,7 @@ class InboxKind(StrEnum):
     """Where the inbox lives; the scheme of its URL."""
 
     SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
     MEMORY = "memory"
 
 
@@ -106,11 +107,13 @@ class InboxSettings:
     kind: InboxKind = InboxKind.SQLITE
     #: The database file of SQLite, ``None`` for the others.
     path: Path | None = Path("var/router.db")
+    #: The URL of PostgreSQL, ``None`` for the others.
+    url: str | None = field(default=None, repr=False)
     #: Seconds for which a settled event is kept.
     retention: float = 7 * 86400.0
     #: Whether an event of a known type without a route is stored.
     keep_unrouted: bool = False
-    #: Seconds after which a silent replica loses its lanes (PostgreSQL).
+    #: Seconds within which a dead replica's lanes go on in another (PostgreSQL).
     lease: float = 30.0
 
 
