@@ -22,9 +22,10 @@ from router.errors import InboxUnavailable
 from router.inbox import Claim, Duplicate, Entry, Outcome, Retry, Stored
 from router.inbox.awaited import Awaited
 from router.inbox.backlog import Backlog
+from router.inbox.keys import Dedup
 from router.inbox.lanes import Lanes
 from router.inbox.sqlite.file import create, lock, unavailable
-from router.inbox.sqlite.put import Dedup, Put
+from router.inbox.sqlite.put import Put
 from router.inbox.sqlite.recovery import recover
 from router.inbox.sqlite.requests import (
     CountWaiting,

@@ -13,13 +13,10 @@ from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from router import clock
 from router.errors import NotFound
-from router.events import DeliveryStatus, Event, EventStatus, Problem, Transport
+from router.events import DeliveryStatus, Event, EventStatus, Transport
 from router.inbox import (
     Attempt,
     AttemptOutcome,
@@ -32,9 +29,11 @@ from router.inbox import (
     Replay,
     Replayed,
 )
+from router.inbox.keys import key_hash
+from router.inbox.problems import load_problems
 from router.inbox.sqlite.file import from_micros, open_existing, to_micros, unavailable
 from router.inbox.sqlite.many import execute_many
-from router.inbox.sqlite.put import INSERT_EVENTS, event_row, key_hash
+from router.inbox.sqlite.put import INSERT_EVENTS, event_row
 from router.inbox.sqlite.store import made, write
 from router.inbox.store import StoreItem
 
@@ -332,7 +331,6 @@ def _moment(micros: int | None) -> datetime | None:
 
 
 def _event(row: sqlite3.Row, deliveries: Sequence[DeliveryRecord]) -> EventRecord:
-    problems: list[Any] = orjson.loads(row["problems"]) if row["problems"] else []
     return EventRecord(
         id=row["id"],
         type=row["type"],
@@ -343,7 +341,7 @@ def _event(row: sqlite3.Row, deliveries: Sequence[DeliveryRecord]) -> EventRecor
         transport=Transport(row["transport"]),
         duplicates=row["duplicates"],
         changed=row["changed"],
-        problems=tuple(Problem(*problem) for problem in problems),
+        problems=load_problems(row["problems"]),
         body=row["body"],
         deliveries=tuple(deliveries),
     )

@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from hashlib import blake2b
-
-import orjson
 
 from router.errors import InboxUnavailable
-from router.events import Problem
 from router.inbox import Claim, Duplicate, Entry, NewDelivery, Stored
 from router.inbox.awaited import Awaited
 from router.inbox.backlog import Backlog
+from router.inbox.keys import Dedup, key_hash
 from router.inbox.lanes import Lanes
+from router.inbox.problems import dump_problems
 from router.inbox.sqlite.file import from_micros, to_micros
 from router.inbox.sqlite.many import Row, execute_many
 from router.jsontext import same_content
@@ -32,14 +28,6 @@ _INSERT_DELIVERIES = "INSERT INTO deliveries (id, event, route, lane) VALUES ROW
 _FIND_KEY = "SELECT seq, id, received_at, body FROM events WHERE key = ?"
 _FORGET_KEY = "UPDATE events SET key = NULL WHERE seq = ?"
 _COUNT_DUPLICATE = "UPDATE events SET duplicates = duplicates + ?, changed = changed + ? WHERE seq = ?"
-
-
-@dataclass(frozen=True, slots=True)
-class Dedup:
-    """When two notifications with the same key are one."""
-
-    window: timedelta
-    deliver_changed: bool
 
 
 class Put:
@@ -126,18 +114,6 @@ def _is_new(db: sqlite3.Connection, seq: int, put: Put, key: str) -> bool:
     db.execute(_COUNT_DUPLICATE, (not changed, changed, found))
     put.result = Duplicate(event_id, changed)
     return False
-
-
-def key_hash(key: str) -> bytes:
-    """Return a dedup key as the table holds it: short, however long the key is."""
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def dump_problems(problems: Sequence[Problem]) -> str | None:
-    """Return the problems of an invalid notification as the table holds them."""
-    if not problems:
-        return None
-    return orjson.dumps([(problem.path, problem.rule, problem.message) for problem in problems]).decode()
 
 
 def event_row(seq: int, entry: Entry, key: str) -> Row:
