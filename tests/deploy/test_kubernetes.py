@@ -149,11 +149,7 @@ def test_the_inbox_is_one_that_all_replicas_share(variant: str) -> None:
 
 @both
 def test_every_secret_that_the_routes_yaml_names_is_mounted_and_told_on_the_page(variant: str) -> None:
-    mounts = {
-        path: volume["secret"]["secretName"]
-        for path, volume in volumes(variant).items()
-        if "secret" in volume
-    }
+    secrets = {path: each["secret"] for path, each in volumes(variant).items() if "secret" in each}
     page = PAGE.read_text("utf-8")
     named = [Path(path) for path in files_named(routes_yaml(variant))]
     assert len(named) >= 3
@@ -208,7 +204,7 @@ def test_the_pod_has_no_rights_that_it_does_not_need(variant: str) -> None:
 @both
 def test_what_is_written_goes_to_a_volume(variant: str) -> None:
     writable = {path for path, volume in volumes(variant).items() if "emptyDir" in volume}
-    assert writable == {"/tmp", "/data"}
+    assert writable == {"/tmp", "/app/var"}
     assert all("sizeLimit" in volumes(variant)[path]["emptyDir"] for path in writable)
 
 
