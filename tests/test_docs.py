@@ -252,11 +252,11 @@ def test_every_routes_yaml_has_no_problems(block: Block, tmp_path: Path) -> None
     for other in blocks(block.page):
         if other.file and other.info != "yaml":
             write(tmp_path / other.file, other.text)
-    write(tmp_path / "secret", "a secret\n")
+    write(tmp_path / "secret", "a-secret\n")
     text = re.sub(r"\$\{file:[^}]+\}", "${file:secret}", block.text)
     path = tmp_path / (block.file or "routes.yaml")
     write(path, text)
-    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "a value")
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "a-value")
 
     document = read(path, environ)
     found = plugins.load(wanted(document), document.plugins_dir)
