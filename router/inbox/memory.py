@@ -41,6 +41,7 @@ from router.inbox import (
 from router.inbox.awaited import Awaited
 from router.inbox.lanes import Lanes
 from router.inbox.memory_store import MemoryStore
+from router.inbox.records import is_in_error
 from router.inbox.store import StoreItem, doubt_scope, outbox_scope
 from router.jsontext import same_content
 from router.normalize import content_hash
@@ -439,7 +440,7 @@ def _is_asked_for(record: DeliveryRecord, where: DeliveryFilter) -> bool:
     names = ("status", "route", "type", "instance", "chat")
     return (
         _has(record, {name: getattr(where, name) for name in names})
-        and (where.error is None or where.error.casefold() in (record.error or "").casefold())
+        and (where.error is None or is_in_error(where.error, record.error))
         and _is_within(record.settled_at, where.since, where.before)
     )
 

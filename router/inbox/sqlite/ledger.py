@@ -16,10 +16,9 @@ from pathlib import Path
 
 from router import clock
 from router.errors import NotFound
-from router.events import DeliveryStatus, Event, EventStatus, Transport
+from router.events import Event
 from router.inbox import (
     Attempt,
-    AttemptOutcome,
     DeliveryFilter,
     DeliveryRecord,
     Entry,
@@ -30,7 +29,7 @@ from router.inbox import (
     Replayed,
 )
 from router.inbox.keys import key_hash
-from router.inbox.problems import load_problems
+from router.inbox.records import attempt_of, delivery_record, event_record, is_in_error
 from router.inbox.sqlite.file import from_micros, open_existing, to_micros, unavailable
 from router.inbox.sqlite.many import execute_many
 from router.inbox.sqlite.put import INSERT_EVENTS, event_row
@@ -85,7 +84,7 @@ class SqliteLedger:
         self._db = open_existing(path)
         self._db.row_factory = sqlite3.Row
         # LIKE takes small letters for capital ones in ASCII only.
-        self._db.create_function("contains", 2, _contains, deterministic=True)
+        self._db.create_function("is_in_error", 2, is_in_error, deterministic=True)
 
     def close(self) -> None:
         """Close the connection."""
@@ -96,7 +95,7 @@ class SqliteLedger:
         clause, values = _of_events(where)
         with unavailable(self._path):
             rows = self._db.execute(f"{_EVENTS} {clause} ORDER BY seq DESC LIMIT ?", (*values, limit))
-            return [_event(row, ()) for row in rows]
+            return [_event(row) for row in rows]
 
     def each_event(self, where: EventFilter) -> Iterator[EventRecord]:
         """See `Ledger.each_event`."""
@@ -105,7 +104,7 @@ class SqliteLedger:
         clause, values = _of_events(where)
         statement = f"{_EVENTS} {clause} AND seq <= ? AND seq > ? ORDER BY seq LIMIT ?"
         rows = self._rows(statement, (*values, last), "seq", _PAGE_OF_EVENTS)
-        return (_event(row, ()) for row in rows)
+        return (_event(row) for row in rows)
 
     def event(self, event_id: str) -> EventRecord:
         """See `Ledger.event`."""
@@ -117,20 +116,20 @@ class SqliteLedger:
                 how_many = "no event has" if not found else "more than one event has"
                 raise NotFound(f"{how_many} an id that begins with {event_id!r}: see 'router events list'")
             rows = self._db.execute(f"{_DELIVERIES} WHERE d.event = ? ORDER BY d.id", (found[0]["seq"],))
-            return _event(found[0], [_delivery(row, self._history(row)) for row in rows])
+            return _event(found[0], [_delivery(row, self._failed(row["id"])) for row in rows])
 
     def deliveries(self, where: DeliveryFilter, limit: int = 50) -> list[DeliveryRecord]:
         """See `Ledger.deliveries`."""
         clause, values = _of_deliveries(where)
         with unavailable(self._path):
             rows = self._db.execute(f"{_DELIVERIES} {clause} ORDER BY d.id LIMIT ?", (*values, limit))
-            return [_delivery(row, ()) for row in rows]
+            return [_delivery(row) for row in rows]
 
     def each_delivery(self, where: DeliveryFilter) -> Iterator[DeliveryRecord]:
         """See `Ledger.each_delivery`."""
         clause, values = _of_deliveries(where)
         statement = f"{_DELIVERIES} {clause} AND d.id > ? ORDER BY d.id LIMIT ?"
-        return (_delivery(row, ()) for row in self._rows(statement, values, "id", _PAGE))
+        return (_delivery(row) for row in self._rows(statement, values, "id", _PAGE))
 
     def count(self, where: DeliveryFilter) -> dict[str, int]:
         """See `Ledger.count`."""
@@ -145,7 +144,7 @@ class SqliteLedger:
             row = self._db.execute(f"{_DELIVERIES} WHERE d.id = ?", (_bound(delivery_id),)).fetchone()
             if row is None:
                 raise NotFound(f"no delivery has the id {delivery_id}: see 'router dead list'")
-            return _delivery(row, self._history(row))
+            return _delivery(row, self._failed(row["id"]))
 
     def retry(self, delivery_ids: Sequence[int]) -> list[int]:
         """See `Ledger.retry`."""
@@ -267,10 +266,9 @@ class SqliteLedger:
             raise
         self._db.execute("COMMIT")
 
-    def _history(self, delivery: sqlite3.Row) -> list[Attempt]:
+    def _failed(self, delivery_id: int) -> list[Attempt]:
         statement = "SELECT * FROM attempts WHERE delivery = ? ORDER BY number"
-        failed = [_attempt(row) for row in self._db.execute(statement, (delivery["id"],))]
-        return failed if delivery["started_at"] is None else [*failed, _last_attempt(delivery)]
+        return [attempt_of(row, from_micros) for row in self._db.execute(statement, (delivery_id,))]
 
 
 def _of_events(where: EventFilter) -> tuple[str, list[object]]:
@@ -296,7 +294,7 @@ def _of_deliveries(where: DeliveryFilter) -> tuple[str, list[object]]:
         ("e.type = ?", where.type),
         ("e.instance = ?", where.instance),
         ("e.chat = ?", where.chat),
-        ("contains(d.error, ?)", where.error),
+        ("is_in_error(?, d.error)", where.error),
         ("d.settled_at >= ?", _micros(where.since)),
         ("d.settled_at < ?", _micros(where.before)),
     )
@@ -307,10 +305,6 @@ def _where(*conditions: tuple[str, object]) -> tuple[str, list[object]]:
     asked = [(condition, _bound(value)) for condition, value in conditions if value is not None]
     clause = " AND ".join(["WHERE true", *(condition for condition, _ in asked)])
     return clause, [value for _, value in asked]
-
-
-def _contains(error: str | None, part: str | None) -> bool:
-    return error is not None and part is not None and part.casefold() in error.casefold()
 
 
 def _bound(value: object) -> object:
@@ -330,66 +324,15 @@ def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
 
 
-def _event(row: sqlite3.Row, deliveries: Sequence[DeliveryRecord]) -> EventRecord:
-    return EventRecord(
-        id=row["id"],
-        type=row["type"],
-        instance=row["instance"],
-        chat=row["chat"],
-        status=EventStatus(row["status"]),
-        received_at=from_micros(row["received_at"]),
-        transport=Transport(row["transport"]),
-        duplicates=row["duplicates"],
-        changed=row["changed"],
-        problems=load_problems(row["problems"]),
-        body=row["body"],
-        deliveries=tuple(deliveries),
-    )
+def _event(row: sqlite3.Row, deliveries: Sequence[DeliveryRecord] = ()) -> EventRecord:
+    return event_record(row, from_micros, deliveries)
 
 
-def _delivery(row: sqlite3.Row, history: Sequence[Attempt]) -> DeliveryRecord:
-    return DeliveryRecord(
-        id=row["id"],
-        event=row["event"],
-        type=row["type"],
-        instance=row["instance"],
-        chat=row["chat"],
-        route=row["route"],
-        lane=row["lane"],
-        status=DeliveryStatus(row["status"]),
-        attempts=row["attempts"],
-        received_at=from_micros(row["received_at"]),
-        due_at=_moment(row["due_at"]),
-        settled_at=_moment(row["settled_at"]),
-        error=row["error"],
-        history=tuple(history),
-    )
+def _delivery(row: sqlite3.Row, failed: Sequence[Attempt] | None = None) -> DeliveryRecord:
+    return delivery_record(row, from_micros, failed)
 
 
 def _store_item(row: sqlite3.Row) -> StoreItem:
     return StoreItem(
         scope=row["scope"], key=row["key"], value=row["value"], expires_at=_moment(row["expires_at"])
-    )
-
-
-def _attempt(row: sqlite3.Row) -> Attempt:
-    return Attempt(
-        number=row["number"],
-        started_at=from_micros(row["started_at"]),
-        duration=row["duration"],
-        outcome=AttemptOutcome(row["outcome"]),
-        error=row["error"],
-        traceback=row["traceback"],
-        plugin=row["plugin"],
-    )
-
-
-def _last_attempt(delivery: sqlite3.Row) -> Attempt:
-    """Return the attempt that is done: it stands in its delivery."""
-    return Attempt(
-        number=delivery["attempts"],
-        started_at=from_micros(delivery["started_at"]),
-        duration=delivery["duration"],
-        outcome=AttemptOutcome.DONE,
-        plugin=delivery["plugin"],
     )
