@@ -25,7 +25,8 @@ CREATE TABLE events (
     body        bytea       NOT NULL
 );
 
-CREATE INDEX events_received ON events (received_at);
+CREATE INDEX events_received ON events (received_at, seq);
+CREATE INDEX events_not_accepted ON events (status, seq) WHERE status <> 'accepted';
 
 -- Without REFERENCES, which would lock a row for each row that is written: whoever removes an event
 -- removes its deliveries in the same transaction.
