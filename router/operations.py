@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -34,10 +34,24 @@ def ledger_of(config: Config) -> Iterator[Ledger]:
     Raises:
         InboxUnavailable: There is none yet, it cannot be opened, or it lives in the router's memory.
     """
-    if config.inbox.path is None:
+    inbox = config.inbox
+    ledger: AbstractContextManager[Ledger]
+    if inbox.url is not None:
+        ledger = _postgres_ledger(inbox.url)
+    elif inbox.path is not None:
+        ledger = closing(SqliteLedger(inbox.path))
+    else:
         raise InboxUnavailable("inbox memory:// lives in the running router only: there is nothing to open")
-    with closing(SqliteLedger(config.inbox.path)) as ledger:
-        yield ledger
+    with ledger as opened:
+        yield opened
+
+
+def _postgres_ledger(url: str) -> AbstractContextManager[Ledger]:
+    # Most do without psycopg, and it takes 0.1 s.
+    from router.inbox.postgres.database import Database  # noqa: PLC0415
+    from router.inbox.postgres.ledger import PostgresLedger  # noqa: PLC0415
+
+    return closing(PostgresLedger(Database(url)))
 
 
 def named(
