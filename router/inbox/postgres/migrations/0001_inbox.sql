@@ -267,3 +267,55 @@ BEGIN
         RETURN NEXT;
     END LOOP;
 END $$;
+
+
+-- Removes a few events that were received before a time and whose deliveries are all done or discarded, with
+-- all that belongs to them, and a few values that are over. Nobody is waited for: what somebody else holds
+-- is passed over, and where another replica is at it nothing is done.
+CREATE FUNCTION remove_old(
+    -- Events received before this time, and after the one looked at last, so many of them
+    before timestamptz, after_at timestamptz, after_seq bigint, most_events integer,
+    -- Values that are over by this time, so many of them
+    over_by timestamptz, most_values integer,
+    -- How the scopes begin whose values go with a delivery
+    owners text[],
+    OUT is_mine boolean,
+    -- The last event that was looked at; NULL: there was none
+    OUT last_at timestamptz, OUT last_seq bigint,
+    -- Values that were removed
+    OUT expired integer
+) LANGUAGE plpgsql AS $$
+DECLARE
+    old bigint[];
+    gone bigint[];
+    of_gone bigint[];
+BEGIN
+    is_mine := pg_try_advisory_xact_lock(hashtext('router.remove_old'));
+    IF NOT is_mine THEN RETURN; END IF;
+
+    SELECT array_agg(page.seq ORDER BY page.received_at, page.seq), max(page.received_at) INTO old, last_at FROM (
+        SELECT seq, received_at FROM events
+        WHERE received_at < before AND (received_at, seq) > (after_at, after_seq)
+        ORDER BY received_at, seq LIMIT most_events) AS page;
+    IF old IS NOT NULL THEN
+        last_seq := old[cardinality(old)];
+        -- First held, then looked at: nobody adds a delivery to an event that is held.
+        SELECT array_agg(held.seq) INTO old FROM (
+            SELECT seq FROM events WHERE seq = ANY (old) FOR UPDATE SKIP LOCKED) AS held;
+        SELECT array_agg(e.seq) INTO gone FROM unnest(old) AS e (seq) WHERE NOT EXISTS (
+            SELECT FROM deliveries d WHERE d.event = e.seq AND d.status NOT IN ('done', 'discarded'));
+    END IF;
+    IF gone IS NOT NULL THEN
+        WITH removed AS (DELETE FROM deliveries WHERE event = ANY (gone) RETURNING id)
+        SELECT array_agg(id) INTO of_gone FROM removed;
+        DELETE FROM attempts WHERE delivery = ANY (of_gone);
+        DELETE FROM store WHERE scope IN (
+            SELECT convert_to(owner || id, 'UTF8') FROM unnest(of_gone) AS id, unnest(owners) AS owner);
+        DELETE FROM events WHERE seq = ANY (gone);
+    END IF;
+
+    DELETE FROM store WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM store WHERE expires_at <= over_by ORDER BY expires_at LIMIT most_values
+        FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS expired = ROW_COUNT;
+END $$;
