@@ -95,6 +95,7 @@ CREATE TABLE store (
     key        bytea NOT NULL,
     value      bytea NOT NULL,
     expires_at timestamptz,                 -- NULL: kept until it is deleted
+    token      bigint,                      -- of the ``add`` that wrote it, which may have to know it again
     PRIMARY KEY (scope, key)
 );
 
@@ -318,4 +319,53 @@ BEGIN
         SELECT ctid FROM store WHERE expires_at <= over_by ORDER BY expires_at LIMIT most_values
         FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS expired = ROW_COUNT;
+END $$;
+
+
+-- Does what handlers ask of the store, at a time of the router's clock; a key comes once. Keys are locked in
+-- their order, so that no two routers wait for each other. Tells the number of each request that found
+-- something, from 1, and what it found. An ``add`` that finds its own token has been here before: its
+-- router lost the connection before it had the answer.
+CREATE FUNCTION keep(
+    at timestamptz, verbs text[], scopes bytea[], keys bytea[], new_values bytea[], ends timestamptz[],
+    tokens bigint[]
+) RETURNS TABLE (request bigint, answer bytea) LANGUAGE plpgsql AS $$
+DECLARE
+    asked record;
+    there record;
+BEGIN
+    FOR asked IN
+        SELECT * FROM unnest(verbs, scopes, keys, new_values, ends, tokens)
+            WITH ORDINALITY AS a (verb, scope, key, value, ends, token, number)
+        ORDER BY a.scope, a.key
+    LOOP
+        IF asked.verb IN ('get', 'add') THEN
+            SELECT s.value, s.token INTO there FROM store s
+            WHERE s.scope = asked.scope AND s.key = asked.key AND (s.expires_at > at) IS NOT FALSE;
+            IF NOT FOUND AND asked.verb = 'add' THEN
+                INSERT INTO store AS s (scope, key, value, expires_at, token)
+                VALUES (asked.scope, asked.key, asked.value, asked.ends, asked.token)
+                ON CONFLICT (scope, key) DO UPDATE
+                    SET value = excluded.value, expires_at = excluded.expires_at, token = excluded.token
+                    WHERE s.expires_at <= at
+                RETURNING s.value, s.token INTO there;
+                IF NOT FOUND THEN -- another one was first, a moment ago
+                    SELECT s.value, s.token INTO there FROM store s
+                    WHERE s.scope = asked.scope AND s.key = asked.key;
+                END IF;
+            END IF;
+            IF FOUND AND (there.token = asked.token) IS NOT TRUE THEN
+                request := asked.number;
+                answer := there.value;
+                RETURN NEXT;
+            END IF;
+        ELSIF asked.verb = 'set' THEN
+            INSERT INTO store (scope, key, value, expires_at)
+            VALUES (asked.scope, asked.key, asked.value, asked.ends)
+            ON CONFLICT (scope, key) DO UPDATE
+                SET value = excluded.value, expires_at = excluded.expires_at, token = NULL;
+        ELSE
+            DELETE FROM store s WHERE s.scope = asked.scope AND s.key = asked.key;
+        END IF;
+    END LOOP;
 END $$;
