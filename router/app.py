@@ -35,7 +35,9 @@ def build(loaded: Loaded) -> Starlette:
     green_api = GreenApi()
     pipeline = Pipeline(loaded, make_inbox(config), green_api)
     endpoint = _webhook(config, pipeline.intake)
-    polling = Polling(_polled(config, green_api), pipeline.intake.receive, pipeline.presence)
+    polling = Polling(
+        _polled(config, green_api), pipeline.intake.receive, pipeline.inbox.pollers, pipeline.presence
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -22,6 +22,7 @@ from router.events import Receipt, ReceiptStatus, Transport
 from router.greenapi import notifications
 from router.greenapi.client import GreenApi
 from router.greenapi.notifications import Notification
+from router.inbox.pollers import AllOurs
 from router.transports import polling
 from router.transports.polling import Poller, Polling
 from tests.conftest import Log
@@ -103,6 +104,26 @@ class Watcher:
 
     def restored(self, instance: int) -> None:
         self.told.append("restored")
+
+
+@dataclass
+class Shared:
+    """Says whose an instance is, as it is told; notes what happens."""
+
+    log: list[str] = field(default_factory=list)
+    is_ours: asyncio.Event = field(default_factory=asyncio.Event)
+    is_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def taken(self, instance: int) -> None:
+        await self.is_ours.wait()
+        self.log.append("taken")
+
+    async def asked_back(self, instance: int) -> None:
+        await self.is_wanted.wait()
+
+    def give_back(self, instance: int) -> None:
+        self.log.append("given back")
+        self.is_wanted.clear()
 
 
 @dataclass
@@ -417,7 +438,7 @@ async def test_one_instance_does_not_hold_up_another_nor_the_stop(monkeypatch: p
 
     async with Scripted(answer).serving() as server, GreenApi() as green_api:
         instances = [(green_api.instance(number, server.url, TOKEN), 5.0) for number in queues]
-        polled = Polling(instances, receive, Watcher())
+        polled = Polling(instances, receive, AllOurs(), Watcher())
         with fail_after(5):
             async with anyio.create_task_group() as tasks:
                 await tasks.start(polled.run)
@@ -434,3 +455,80 @@ async def test_the_rate_of_requests_is_bounded_whatever_is_answered() -> None:
         await queue.drained.wait()
     received = [request.at for request in run.server.requests if request.method == "receiveNotification"]
     assert received[-1] - received[0] >= 30 / 100 * 0.9
+
+
+# Where others may poll the same instance
+
+
+@asynccontextmanager
+async def take_turns(queue: Queue, store: Store, shared: Shared) -> AsyncIterator[Run]:
+    """Poll the queue whenever it is ours, until the block ends."""
+    watcher = Watcher()
+    async with Scripted(queue.answer).serving() as server, GreenApi() as green_api:
+        instances = [(green_api.instance(ID, server.url, TOKEN), 5.0)]
+        polled = Polling(instances, store.receive, shared, watcher)
+        with fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(polled.run)
+                yield Run(queue, store, watcher, server, [])
+                await polled.stop()
+
+
+async def test_an_instance_is_polled_once_it_is_ours() -> None:
+    queue, shared = Queue(), Shared()
+    queue.put(body(1))
+    async with take_turns(queue, Store(), shared) as run:
+        await anyio.wait_all_tasks_blocked()
+        assert run.server.methods == []
+        shared.is_ours.set()
+        await queue.drained.wait()
+    assert queue.deleted == [1]
+    assert shared.log == ["taken", "given back"]
+
+
+async def test_an_instance_that_never_becomes_ours_does_not_hold_up_the_stop() -> None:
+    shared = Shared()
+    async with take_turns(Queue(), Store(), shared) as run:
+        await anyio.wait_all_tasks_blocked()
+    assert (run.server.methods, shared.log) == ([], [])
+
+
+async def test_what_is_being_stored_when_an_instance_is_asked_back_is_deleted_first() -> None:
+    queue, store, shared = Queue(), Store(), Shared()
+    queue.put(body(1), body(2))
+    store.gate.clear()
+    shared.is_ours.set()
+    async with take_turns(queue, store, shared) as run:
+        await until(lambda: store.received)
+        shared.is_ours.clear()
+        shared.is_wanted.set()
+        await anyio.wait_all_tasks_blocked()
+        assert shared.log == ["taken"]
+        store.gate.set()
+        await until(lambda: "given back" in shared.log)
+        assert run.server.methods == ["receiveNotification", "deleteNotification"]
+        shared.is_ours.set()
+        await until(lambda: len(queue.deleted) == 2)
+    assert store.stored == [body(1), body(2)]
+    assert shared.log == ["taken", "given back", "taken", "given back"]
+
+
+async def test_a_long_poll_is_given_up_when_an_instance_is_asked_back() -> None:
+    queue, shared = Queue(), Shared()
+    shared.is_ours.set()
+    async with take_turns(queue, Store(), shared):
+        await queue.drained.wait()
+        shared.is_ours.clear()
+        shared.is_wanted.set()
+        await until(lambda: shared.log == ["taken", "given back"])
+
+
+async def test_trouble_with_an_instance_is_over_for_who_gives_it_back() -> None:
+    queue, shared = Queue(scripted={"receiveNotification": [Reply(status=401)] * 9}), Shared()
+    shared.is_ours.set()
+    async with take_turns(queue, Store(), shared) as run:
+        await until(lambda: run.watcher.told)
+        shared.is_ours.clear()
+        shared.is_wanted.set()
+        await until(lambda: "given back" in shared.log)
+        assert run.watcher.told == [Unauthorized, "restored"]

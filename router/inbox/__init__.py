@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from router.events import DeliveryStatus, Event, EventStatus, Problem, Transport
+from router.inbox.pollers import Pollers
 from router.inbox.store import Store, StoreItem
 
 
@@ -155,6 +156,10 @@ class Inbox(Protocol):
     @property
     def store(self) -> Store:
         """What handlers keep, from `open` to `close`."""
+
+    @property
+    def pollers(self) -> Pollers:
+        """Which instances this process polls, from `open` to `close`."""
 
     async def open(self) -> None:
         """Open or create the store; what an earlier run left unfinished can be claimed.

@@ -41,6 +41,7 @@ from router.inbox import (
 from router.inbox.awaited import Awaited
 from router.inbox.lanes import Lanes
 from router.inbox.memory_store import MemoryStore
+from router.inbox.pollers import AllOurs
 from router.inbox.records import is_in_error
 from router.inbox.store import StoreItem, doubt_scope, outbox_scope
 from router.jsontext import same_content
@@ -105,6 +106,7 @@ class MemoryInbox:
         self._deliver_changed = deliver_changed
         self._max_unfinished = max_unfinished
         self.store = MemoryStore()
+        self.pollers = AllOurs()
         self._lanes = Lanes(routes, concurrency=concurrency, load=self._load, discover=self._discover)
         self._awaited = Awaited(keeps_failed=False)
         self._ids = itertools.count(1)

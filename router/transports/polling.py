@@ -3,12 +3,15 @@
 A notification is deleted from GREEN-API's queue only after it was stored. What fails is tried again
 after a while that grows, and told once when it begins and once when it is over. How fast GREEN-API
 answers is no pace: what leads to nothing is asked for less and less often.
+
+Where several processes share an inbox, each instance is polled by one of them at a time.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from random import random as any_random
 from typing import Protocol
 
@@ -28,6 +31,7 @@ from router.errors import (
 from router.events import Transport
 from router.greenapi.client import InstanceApi
 from router.greenapi.notifications import Notification
+from router.inbox.pollers import Pollers
 from router.retry import RetryPolicy
 from router.transports import Receive
 
@@ -69,13 +73,21 @@ class Polling:
     Args:
         instances: The instances, each with the seconds that GREEN-API holds a request open.
         receive: Stores a notification.
+        pollers: Says which of them this process polls.
         observer: Is told of instances that cannot be polled.
     """
 
     def __init__(
-        self, instances: Iterable[tuple[InstanceApi, float]], receive: Receive, observer: Observer
+        self,
+        instances: Iterable[tuple[InstanceApi, float]],
+        receive: Receive,
+        pollers: Pollers,
+        observer: Observer,
     ) -> None:
-        self._pollers = [Poller(api, seconds, receive, observer) for api, seconds in instances]
+        self._turns = [
+            Turns(pollers, api.id, partial(Poller, api, seconds, receive, observer))
+            for api, seconds in instances
+        ]
         self._ended = Event()
         self._scope: CancelScope | None = None
 
@@ -83,8 +95,8 @@ class Polling:
         """Poll until `stop`."""
         with CancelScope() as self._scope:
             async with create_task_group() as tasks:
-                for poller in self._pollers:
-                    tasks.start_soon(poller.run)
+                for turns in self._turns:
+                    tasks.start_soon(turns.run)
                 task_status.started()
         self._ended.set()
 
@@ -94,11 +106,57 @@ class Polling:
         What was stored and not deleted comes again, and is a duplicate then.
         """
         assert self._scope is not None, "it runs"
-        for poller in self._pollers:
-            poller.stop()
+        for turns in self._turns:
+            turns.stop()
         with move_on_after(_GRACE):
             await self._ended.wait()
         self._scope.cancel()
+
+
+class Turns:
+    """Polls one instance whenever this process is the one that does.
+
+    Args:
+        pollers: Says when that is.
+        instance: The instance.
+        make: Makes a poller for one turn.
+    """
+
+    def __init__(self, pollers: Pollers, instance: int, make: Callable[[], Poller]) -> None:
+        self._pollers = pollers
+        self._instance = instance
+        self._make = make
+        self._stopping = False
+        self._waiting: CancelScope | None = None
+
+    async def run(self) -> None:
+        """Take turns until `stop`."""
+        while await self._waited(self._pollers.taken):
+            poller = self._make()
+            try:
+                async with create_task_group() as tasks:
+                    tasks.start_soon(poller.run)
+                    is_asked_back = await self._waited(self._pollers.asked_back)
+                    poller.stop()
+            finally:
+                self._pollers.give_back(self._instance)
+            if is_asked_back:
+                poller.forget()
+
+    def stop(self) -> None:
+        """Wait for nothing any more; what is being stored or deleted goes on to its end."""
+        self._stopping = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _waited(self, wait: Callable[[int], Awaitable[None]]) -> bool:
+        """Wait until that is over, or until `stop`; return whether it is."""
+        is_over = False
+        if not self._stopping:
+            with CancelScope() as self._waiting:
+                await wait(self._instance)
+                is_over = True
+        return is_over
 
 
 class Poller:
@@ -154,6 +212,11 @@ class Poller:
         self._stopping = True
         if self._idle is not None:
             self._idle.cancel()
+
+    def forget(self) -> None:
+        """Tell nothing of the instance any more: whoever polls it from now on does."""
+        if self._failures:
+            self._observer.restored(self._api.id)
 
     async def _next(self) -> Notification | None:
         """Return the head of the queue, or ``None`` if there is none or it could not be received."""

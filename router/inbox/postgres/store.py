@@ -41,7 +41,7 @@ _LIMIT = 3.0
 #: Seconds within which a batch that failed is asked again.
 _PATIENCE = 3.0
 #: Between attempts to reach the database.
-_BACKOFF = RetryPolicy(attempts=sys.maxsize, first=0.1, factor=2, max=2, jitter=0.5)
+_BACKOFF = RetryPolicy(attempts=sys.maxsize, first=0.02, factor=2, max=2, jitter=0.5)
 #: Requests and bytes of a batch, at most; a single one may have more bytes.
 _MOST, _MOST_BYTES = 1000, 8 * 2**20
 #: Bytes of scope and key together: what an index of PostgreSQL takes, with some room.

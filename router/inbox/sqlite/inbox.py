@@ -24,6 +24,7 @@ from router.inbox.awaited import Awaited
 from router.inbox.backlog import Backlog
 from router.inbox.keys import Dedup
 from router.inbox.lanes import Lanes
+from router.inbox.pollers import AllOurs
 from router.inbox.sqlite.file import create, lock, unavailable
 from router.inbox.sqlite.put import Put
 from router.inbox.sqlite.recovery import recover
@@ -74,6 +75,7 @@ class SqliteInbox:
         self._dedup = Dedup(timedelta(seconds=dedup_window), deliver_changed)
         self._retention = retention
         self.store = SqliteStore(self._ask_store)
+        self.pollers = AllOurs()
         self._lanes = Lanes(routes, concurrency=concurrency, load=self._load, discover=self._discover)
         self._awaited = Awaited(keeps_failed=True)
         self._backlog = Backlog(self._recount)

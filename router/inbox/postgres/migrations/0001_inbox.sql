@@ -6,7 +6,8 @@ CREATE TABLE replicas (
     id         bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     name       text        NOT NULL,        -- for people: host and process
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    polled     bigint[]    NOT NULL DEFAULT '{}' -- instances that it would poll
 );
 
 CREATE TABLE events (
@@ -368,4 +369,49 @@ BEGIN
             DELETE FROM store s WHERE s.scope = asked.scope AND s.key = asked.key;
         END IF;
     END LOOP;
+END $$;
+
+
+-- Shares the polled instances among the replicas: gives up those whose poller has ended, or that are not
+-- listed any more, and takes free ones. ``owned`` are those that the replica polls then; ``unwanted`` are
+-- those of them that it should end, since another one has room. A replica has room while it has less than its share
+-- of what it lists. What no other has room for is taken, and kept, by whoever lists it.
+CREATE FUNCTION share_pollers(me bigint, listed bigint[], ended bigint[], OUT owned bigint[], OUT unwanted bigint[])
+LANGUAGE plpgsql AS $$
+DECLARE
+    share bigint;
+    load bigint;
+    others bigint[]; -- instances that another replica has room for
+BEGIN
+    PERFORM hold_lease(me);
+    UPDATE replicas SET polled = listed WHERE id = me AND polled <> listed;
+    UPDATE pollers SET owner = NULL WHERE owner = me AND (instance = ANY (ended) OR instance <> ALL (listed));
+    IF cardinality(listed) = 0 THEN
+        RETURN;
+    END IF;
+    INSERT INTO pollers (instance) SELECT i FROM unnest(listed) AS i ORDER BY i ON CONFLICT DO NOTHING;
+
+    SELECT ceil(cardinality(listed)::numeric / count(*)) INTO share
+    FROM replicas WHERE polled && listed AND (id = me OR expires_at > clock_timestamp());
+    SELECT array_agg(DISTINCT i) INTO others
+    FROM replicas r, unnest(r.polled) AS i
+    WHERE r.id <> me AND r.expires_at > clock_timestamp()
+        AND (SELECT count(*) FROM pollers WHERE owner = r.id) < share;
+    SELECT count(*) INTO load FROM pollers WHERE owner = me;
+
+    WITH free AS (
+        SELECT instance FROM pollers
+        WHERE owner IS NULL AND instance = ANY (listed) AND (instance = ANY (others)) IS NOT TRUE
+        FOR UPDATE SKIP LOCKED)
+    UPDATE pollers SET owner = me FROM free WHERE pollers.instance = free.instance;
+    WITH free AS (
+        SELECT instance FROM pollers WHERE owner IS NULL AND instance = ANY (listed) AND instance = ANY (others)
+        ORDER BY instance LIMIT greatest(share - load, 0)
+        FOR UPDATE SKIP LOCKED)
+    UPDATE pollers SET owner = me FROM free WHERE pollers.instance = free.instance;
+
+    SELECT array_agg(instance) INTO owned FROM pollers WHERE owner = me;
+    SELECT array_agg(instance) INTO unwanted FROM (
+        SELECT instance FROM pollers WHERE owner = me AND instance = ANY (others)
+        ORDER BY instance DESC LIMIT greatest(cardinality(owned) - share, 0)) AS most;
 END $$;
