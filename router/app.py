@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypedDict
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -61,24 +62,27 @@ def build(loaded: Loaded) -> Starlette:
 def make_inbox(config: Config) -> Inbox:
     """Return the inbox that ``inbox.url`` names, not yet opened."""
     routes = {route.name: route.concurrency for route in config.routes}
-    inbox, dedup, delivery = config.inbox, config.dedup, config.delivery
-    deliver_changed = dedup.changed is ChangedPolicy.DELIVER
-    if inbox.kind is InboxKind.MEMORY:
-        return MemoryInbox(
-            routes,
-            concurrency=delivery.concurrency,
-            dedup_window=dedup.window,
-            deliver_changed=deliver_changed,
-        )
-    assert inbox.path is not None, "an inbox in SQLite has a path"
-    return SqliteInbox(
-        inbox.path,
-        routes,
-        concurrency=delivery.concurrency,
-        dedup_window=dedup.window,
-        deliver_changed=deliver_changed,
-        retention=inbox.retention,
+    inbox = config.inbox
+    settings = _InboxSettings(
+        concurrency=config.delivery.concurrency,
+        dedup_window=config.dedup.window,
+        deliver_changed=config.dedup.changed is ChangedPolicy.DELIVER,
     )
+    if inbox.kind is InboxKind.MEMORY:
+        return MemoryInbox(routes, **settings)
+    if inbox.kind is InboxKind.POSTGRESQL:
+        from router.inbox.postgres.inbox import PostgresInbox  # noqa: PLC0415 - most do without its driver
+
+        assert inbox.url is not None, "an inbox in PostgreSQL has a URL"
+        return PostgresInbox(inbox.url, routes, retention=inbox.retention, lease=inbox.lease, **settings)
+    assert inbox.path is not None, "an inbox in SQLite has a path"
+    return SqliteInbox(inbox.path, routes, retention=inbox.retention, **settings)
+
+
+class _InboxSettings(TypedDict):
+    concurrency: int
+    dedup_window: float
+    deliver_changed: bool
 
 
 def _polled(config: Config, green_api: GreenApi) -> list[tuple[InstanceApi, float]]:

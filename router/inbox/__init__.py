@@ -87,6 +87,10 @@ class Claim:
     blocked: float = 0.0
     #: Bytes of the event's body.
     size: int = 0
+    #: Under which lease it was claimed, where several replicas share an inbox: void with it.
+    lease: int = 0
+    #: It may have taken a process down: it is shown as running before it runs.
+    is_suspect: bool = False
 
 
 class AttemptOutcome(StrEnum):

@@ -17,7 +17,9 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
+from router import clock
 from router.inbox import Claim
 
 #: Deliveries that wait in memory, over all lanes, and bytes of their bodies; more than that spill.
@@ -53,6 +55,7 @@ class _Lane:
 class _Route:
     name: str
     concurrency: int
+    max_lanes: float
     lanes: dict[str, _Lane] = field(default_factory=dict)
     ready: deque[_Lane] = field(default_factory=deque)
     #: Lanes whose page was just read: they come first, or all of `ready` would be read before any runs.
@@ -98,6 +101,12 @@ class Lanes:
             enough of them free for each route that runs none: whatever hangs, the others go on.
         load: Asks the store for the next so many deliveries of (route, lane); answered by `loaded`.
         discover: Asks the store for lanes of a route with deliveries after an id; answered by `discovered`.
+        left: Told of each lane of which nothing more is known.
+        max_waiting: Deliveries that wait in memory, over all lanes.
+        max_bytes: Bytes of their bodies.
+        max_lanes: Lanes of a route that are known at a time, and not held up.
+        max_held: Lanes of a route that are held up and known.
+        ahead: Lanes of a route that are known for each of its deliveries that may run at once, at most.
     """
 
     def __init__(
@@ -107,16 +116,20 @@ class Lanes:
         concurrency: int = 256,
         load: Callable[[str, str, int], None],
         discover: Callable[[str, int], None],
+        left: Callable[[str, str], None] = lambda route, key: None,
         max_waiting: int = MAX_WAITING,
         max_bytes: int = MAX_BYTES,
         max_lanes: int = MAX_LANES,
         max_held: int = MAX_HELD,
+        ahead: float = inf,
     ) -> None:
-        self._routes = {name: _Route(name, concurrency) for name, concurrency in routes.items()}
+        self._routes = {
+            name: _Route(name, places, min(max_lanes, ahead * places)) for name, places in routes.items()
+        }
         self._load = load
         self._discover = discover
+        self._left = left
         self._memory = _Memory(max_waiting, max_bytes)
-        self._max_lanes = max_lanes
         self._max_held = max_held
         self._concurrency = concurrency
         self._running = 0
@@ -133,6 +146,8 @@ class Lanes:
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._paused = False
+        #: Until when, by `router.clock.seconds`, claims may be handed out.
+        self._until = inf
 
     # What the store reports
 
@@ -200,6 +215,48 @@ class Lanes:
         lane.changed = lane.running
         self._enqueue(lane)
 
+    def would_take(self, route: str, key: str) -> bool:
+        """Tell whether there is room for the lane, or whether it should be left to others."""
+        found = self._routes.get(route)
+        if found is None or self._stopped:
+            return False
+        return key in found.lanes or not (found.behind or self._is_full(found))
+
+    def take(self, claim: Claim) -> None:
+        """Take in a delivery that was just stored, of a lane that is ours whether there is room or not."""
+        found = self._routes[claim.route]
+        if claim.lane not in found.lanes:
+            found.lanes[claim.lane] = _Lane(found, claim.lane)
+        self.add(claim)
+
+    def room(self, route: str) -> int:
+        """Return how many more lanes of a route may be discovered."""
+        return max(0, int(self._room(self._routes[route]))) if route in self._routes else 0
+
+    def look(self, route: str) -> None:
+        """Discover lanes of a route as soon as there is room: there are some again."""
+        found = self._routes.get(route)
+        if found is not None and not self._stopped:
+            found.behind = True
+            self._catch_up(found)
+
+    def known(self) -> list[tuple[str, str, bool]]:
+        """Return route and key of each lane that is known, and whether a delivery of it runs."""
+        lanes = [lane for route in self._routes.values() for lane in route.lanes.values()]
+        return [(lane.route.name, lane.key, lane.running) for lane in lanes]
+
+    def forget(self, route: str, key: str) -> None:
+        """Forget a lane that is not ours any more, if it is known; what runs of it runs to its end."""
+        lane = self._routes[route].lanes.get(key)
+        if lane is None:
+            return
+        self._forget_waiting(lane)
+        self._unhold(lane)
+        lane.spilled = lane.has_waited = False
+        lane.changed = lane.running
+        if not lane.running and not lane.loading:
+            lane.route.lanes.pop(key)
+
     def leave(self, route: str) -> None:
         """Leave a route's deliveries in the store from now on. Called before any is claimed."""
         if self._routes.pop(route, None) is not None:
@@ -238,7 +295,7 @@ class Lanes:
 
     def claim_nowait(self) -> Claim | None:
         """Return a delivery that may run now, if there is one. Routes take turns, so do their lanes."""
-        while self._turns and not self._paused:
+        while self._turns and not self._paused and clock.seconds() < self._until:
             route = self._turns.popleft()
             route.queued = False
             claim = self._claim_from(route)
@@ -267,6 +324,11 @@ class Lanes:
             self._keep(lane, claim)
         self._hold(lane, due)
         self._take_turn(lane.route)
+
+    def extend(self, until: float) -> None:
+        """Hand out claims until then, by `router.clock.seconds`."""
+        self._until = until
+        self._wake()
 
     def pause(self) -> None:
         """Hand out no claims until `resume`."""
@@ -325,7 +387,8 @@ class Lanes:
 
     def _go_on(self, lane: _Lane, queue: deque[_Lane] | None = None) -> None:
         if not lane.running and not lane.loading and not lane.waiting and not lane.spilled:
-            lane.route.lanes.pop(lane.key, None)
+            if lane.route.lanes.pop(lane.key, None) is not None:
+                self._left(lane.route.name, lane.key)
             self._catch_up(lane.route)
         self._enqueue(lane, queue)
         self._take_turn(lane.route)
@@ -393,7 +456,10 @@ class Lanes:
     # Lanes that are only in the store
 
     def _is_full(self, route: _Route) -> bool:
-        return len(route.lanes) - route.held >= self._max_lanes or route.held >= self._max_held
+        return self._room(route) <= 0 or route.held >= self._max_held
+
+    def _room(self, route: _Route) -> float:
+        return route.max_lanes - (len(route.lanes) - route.held)
 
     def _catch_up(self, route: _Route) -> None:
         if route.behind and not route.discovering and not self._is_full(route):

@@ -9,13 +9,11 @@ from typing import Any, Protocol
 
 from router import clock
 from router.errors import InboxUnavailable
-from router.events import Event, Transport
 from router.inbox import Claim
 from router.inbox.backlog import Backlog
 from router.inbox.lanes import Lanes
+from router.inbox.revival import remaining, revive
 from router.inbox.sqlite.file import from_micros, to_micros
-from router.jsontext import parse
-from router.normalize import normalize
 
 #: Bytes of bodies after which a page ends, however many deliveries were asked for.
 _PAGE_BYTES = 2**18
@@ -135,11 +133,12 @@ class Load:
         delay: float | None,
         *facts: Any,
     ) -> tuple[Claim, float | None]:
-        event, size = _revive(*facts), len(facts[-1])
+        event_id, instance, received_at, transport, body = facts
+        event, size = revive(event_id, instance, from_micros(received_at), transport, body), len(body)
         claim = Claim(
             delivery_id, self._route, self._lane, event, attempts + 1, round_attempts + 1, blocked, size
         )
-        return claim, None if due_at is None else _remaining(due_at, delay)
+        return claim, None if due_at is None else remaining(from_micros(due_at), delay)
 
     def done(self) -> None:
         now = self._lanes.now()
@@ -235,23 +234,6 @@ class Probe:
 
     def refused(self, exc: InboxUnavailable) -> None:
         pass
-
-
-def _remaining(due_at: int, delay: float | None) -> float:
-    """Return the seconds until ``due_at``: never more than it was from the start, whatever the clock says."""
-    remaining = (from_micros(due_at) - clock.now()).total_seconds()
-    return remaining if delay is None else min(remaining, delay)
-
-
-def _revive(event_id: str, instance: int | None, received_at: int, transport: str, body: bytes) -> Event:
-    data = parse(body)
-    return normalize(
-        data if isinstance(data, dict) else {},
-        id=event_id,
-        received_at=from_micros(received_at),
-        transport=Transport(transport),
-        instance=instance,
-    )
 
 
 def count_waiting(db: sqlite3.Connection) -> Counter[str]:

@@ -257,10 +257,13 @@ END $$;
 
 
 -- Ends the leases that were not renewed in time, and tells of each. A replica that is just writing is left
--- for the next look.
-CREATE FUNCTION end_expired_leases() RETURNS TABLE (id bigint, name text, freed_lanes bigint, freed_pollers bigint)
-LANGUAGE plpgsql AS $$
+-- for the next look; and a database that came up less than so many seconds ago was away for all of them.
+CREATE FUNCTION end_expired_leases(up_for double precision)
+RETURNS TABLE (id bigint, name text, freed_lanes bigint, freed_pollers bigint) LANGUAGE plpgsql AS $$
 BEGIN
+    IF clock_timestamp() < pg_postmaster_start_time() + up_for * interval '1 second' THEN
+        RETURN;
+    END IF;
     FOR id, name IN
         SELECT r.id, r.name FROM replicas r WHERE r.expires_at < clock_timestamp() ORDER BY r.id
         FOR UPDATE SKIP LOCKED
