@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from uuid import uuid4
 
+import psycopg
 import pytest
 from anyio import create_task_group, fail_after, sleep
 
@@ -32,8 +35,13 @@ from router.inbox import (
     Stored,
 )
 from router.inbox.memory import MemoryInbox
+from router.inbox.postgres.database import Database
+from router.inbox.postgres.inbox import PostgresInbox
+from router.inbox.postgres.ledger import PostgresLedger
+from router.inbox.postgres.requests import Discover, LaneName
 from router.inbox.sqlite.inbox import SqliteInbox
 from router.inbox.sqlite.ledger import SqliteLedger
+from router.jsontext import dump
 from tests.inbox.build import NOW, ROUTES, attempt, claim, entry, event, failed
 
 
@@ -55,12 +63,50 @@ async def _at_once() -> None:
     pass
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+class Hearing(PostgresInbox):
+    """An inbox that says when it has heard all that was told before."""
+
+    heard = ""
+    looked = 0
+
+    async def open_wholly(self) -> None:
+        """Open it, and wait until it knows that there is nothing."""
+        await self.open()
+        while self.looked < len(ROUTES):
+            await sleep(0.01)
+
+    def discovered(self, request: Discover, lanes: Sequence[LaneName], *, more: bool) -> None:
+        super().discovered(request, lanes, more=more)
+        self.looked += 1
+
+    def lane_changed(self, route: str, lane: str) -> None:
+        super().lane_changed(route, lane)
+        self.heard = lane
+
+    async def heard_all(self, url: str) -> None:
+        mark = str(uuid4())
+        told = dump({"route": "none", "lane": mark})
+        with psycopg.connect(url, autocommit=True) as connection, fail_after(5):
+            connection.execute("SELECT pg_notify('router_changed', %s)", (told,))
+            while self.heard != mark:
+                await sleep(0.01)
+        await drain(self)
+
+
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     opened: list[Callable[[], object]] = []
     inboxes: list[Inbox] = []
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
 
     async def make_one(*, dedup_window: float = 3600.0, deliver_changed: bool = False) -> Made:
+        if request.param == "postgres":
+            postgres = Hearing(url, ROUTES, dedup_window=dedup_window, deliver_changed=deliver_changed)
+            await postgres.open_wholly()
+            inboxes.append(postgres)
+            shared = PostgresLedger(Database(url))
+            opened.append(shared.close)
+            return Made(postgres, shared, partial(postgres.heard_all, url))
         if request.param == "memory":
             memory = MemoryInbox(ROUTES, dedup_window=dedup_window, deliver_changed=deliver_changed)
             return Made(memory, memory, _at_once)

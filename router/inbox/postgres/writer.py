@@ -191,6 +191,10 @@ class Writer:
                 else:
                     self._reject(group[0], exc)
                     del waiting[0]
+            except Exception as exc:  # whatever it is, the others must not wait for ever
+                for request in group:
+                    self._reject(request, exc)
+                del waiting[0]
             else:
                 del waiting[0]
 
@@ -353,7 +357,7 @@ class Writer:
 
     # The database
 
-    def _reject(self, request: Request, exc: psycopg.Error) -> None:
+    def _reject(self, request: Request, exc: Exception) -> None:
         """Tell the asker that its request, and no other, cannot be carried out."""
         _log.error("inbox.request_rejected", request=repr(request), exc_info=exc)
         request.refused(InboxUnavailable(f"{' '.join(str(exc).split())}"))

@@ -18,7 +18,7 @@ _TOOLS = Path("/usr/lib/postgresql/15/bin")
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """A server that is asked through a socket in its folder; its URL, with ``NAME`` for the database."""
     if not (_TOOLS / "initdb").exists():
         pytest.skip("there is no PostgreSQL server here")
@@ -42,20 +42,20 @@ def _run(tool: str, *arguments: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def template(server: str) -> str:
+def postgres_template(postgres_server: str) -> str:
     """The name of a database with the tables of an inbox, to be copied."""
-    _execute(server, "CREATE DATABASE prepared")
-    Database(server.replace("NAME", "prepared")).prepare()
+    _execute(postgres_server, "CREATE DATABASE prepared")
+    Database(postgres_server.replace("NAME", "prepared")).prepare()
     return "prepared"
 
 
 @pytest.fixture
-def postgres_url(server: str, template: str) -> Iterator[str]:
+def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
     """A database with the tables of an inbox, and nothing in them."""
     name = f"test_{os.getpid()}"
-    _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield server.replace("NAME", name)
-    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+    _execute(postgres_server, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
+    yield postgres_server.replace("NAME", name)
+    _execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _execute(server: str, statement: str) -> None:
