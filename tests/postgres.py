@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ _TOOLS = Path("/usr/lib/postgresql/15/bin")
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """A server that is asked through a socket in its folder; its URL, with ``NAME`` for the database."""
+    """A server; its URL, with ``NAME`` for the database."""
     if not (_TOOLS / "initdb").exists():
         pytest.skip("there is no PostgreSQL server here")
     folder = Path(tempfile.mkdtemp(prefix="router-pg-", dir="/tmp"))
@@ -28,9 +29,12 @@ def postgres_server() -> Iterator[str]:
         shutil.chown(folder, "postgres")
     data = folder / "data"
     _run("initdb", "-D", str(data), "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8")
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     _run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w", "start")
-    yield f"postgresql://postgres@/NAME?host={folder}"
+    yield f"postgresql://postgres@127.0.0.1:{port}/NAME"
     _run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
     shutil.rmtree(folder)
 

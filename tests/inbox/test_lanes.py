@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from anyio import create_task_group, wait_all_tasks_blocked
 
@@ -78,7 +79,7 @@ class Store:
                 self.lanes.discovered(route, keys, cursor=cursor, more=len(rows) > self.page)
 
 
-def make(store: Store, *, concurrency: int = 10, **bounds: int) -> Lanes:
+def make(store: Store, *, concurrency: int = 10, **bounds: Any) -> Lanes:
     store.lanes = Lanes(
         {"r": concurrency, "other": concurrency},
         load=store.load,

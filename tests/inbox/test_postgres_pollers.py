@@ -211,7 +211,7 @@ async def test_what_a_dead_replica_polled_others_take(cluster: Cluster) -> None:
     await one.be_late()
     await two.beat()
     assert len(one.polled) == mine, "it may still poll, as long as its lease was not ended"
-    ended = await two.execute("SELECT id, freed_pollers FROM end_expired_leases()")
+    ended = await two.execute("SELECT id, freed_pollers FROM end_expired_leases(0)")
     one.pollers.lost()
 
     assert ended == [(one.id, mine)]
@@ -223,7 +223,7 @@ async def test_who_was_taken_for_dead_comes_back_as_another(cluster: Cluster) ->
     one, two = await cluster.joined(), await cluster.joined()
     await cluster.settled(one, two)
     await one.be_late()
-    await two.execute("SELECT end_expired_leases()")
+    await two.execute("SELECT end_expired_leases(0)")
 
     with pytest.raises(psycopg.Error) as caught:
         await one.beat()

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 import psycopg
+import structlog
 from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
@@ -28,6 +29,11 @@ STATEMENT, _LOCK, _IDLE = 10, 5, 5
 _MIGRATION = 120
 #: What routers that start at the same moment queue up for; any number that nobody else uses.
 _MIGRATION_LOCK = 0x726F7574
+
+#: What a server has to have switched on, or it loses what it has acknowledged.
+_DURABLE: Final = ("fsync", "full_page_writes")
+
+_log = structlog.get_logger("router.inbox")
 
 #: How a connection is made, unless the URL says otherwise.
 _CONNECTION: Final[dict[str, Any]] = {
@@ -107,7 +113,7 @@ class Database:
             InboxUnavailable: They cannot be, or a newer version of the router made them.
         """
         with self.unavailable(), self.connect_now() as connection:
-            self._require_server(connection)
+            self._look_at_server(connection)
             with connection.transaction():
                 connection.execute(
                     f"SET LOCAL statement_timeout = '{_MIGRATION}s'; SET LOCAL lock_timeout = '{_MIGRATION}s'"
@@ -132,20 +138,25 @@ class Database:
                 "run the commands of the router that serves it"
             )
 
-    def _require_server(self, connection: Connection[TupleRow]) -> None:
+    def _look_at_server(self, connection: Connection[TupleRow]) -> None:
         version = connection.info.server_version
         if version < _OLDEST:
             found = f"{version // 10_000}.{version % 10_000}"
             raise InboxUnavailable(
                 f"inbox {self.where}: expected PostgreSQL {_OLDEST // 10_000} or newer, found {found}"
             )
+        for setting in _DURABLE:
+            if connection.execute(f"SHOW {setting}").fetchone() == ("off",):
+                _log.warning("inbox.not_durable", setting=f"{setting} = off")
 
     def _migrate(self, connection: Connection[TupleRow]) -> None:
         migrations = _migrations()
         found = _version(connection)
         if found is None:
+            if connection.execute("SELECT to_regnamespace(%s)", (SCHEMA,)).fetchone() == (None,):
+                connection.execute(f"CREATE SCHEMA {SCHEMA}")  # whoever may not has it made beforehand
             connection.execute(
-                f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}; CREATE TABLE migrations ("
+                "CREATE TABLE migrations ("
                 "number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
             )
         elif found > len(migrations):

@@ -104,6 +104,7 @@ class PostgresInbox:
         self._last: dict[LaneName, int] = {}
         self._until = 0.0
         self._announcement: asyncio.TimerHandle | None = None
+        self._lapse: asyncio.TimerHandle | None = None
         self._stopping = False
         # From open to close
         self._tasks: list[asyncio.Task[None]] = []
@@ -131,6 +132,9 @@ class PostgresInbox:
             return
         self.stop_claims()
         self._backlog.stop()
+        for timer in (self._announcement, self._lapse):
+            if timer is not None:
+                timer.cancel()
         writer, *others = self._tasks
         self._writer.close()
         await writer
@@ -232,6 +236,7 @@ class PostgresInbox:
             self._announcement = loop.call_later(_ANNOUNCE_EVERY, self._announce_now)
 
     def _announce_now(self) -> None:
+        """Tell the others."""
         self._announcement = None
         self._writer.ask(Announce())
 
@@ -348,6 +353,14 @@ class PostgresInbox:
         """See `lease.Owner.extended`."""
         self._until = until
         self._lanes.extend(until)
+        if self._lapse is not None:
+            self._lapse.cancel()
+        self._lapse = asyncio.get_running_loop().call_later(until - clock.seconds(), self.pollers.lost)
+
+    def unreachable(self) -> None:
+        """See `lease.Owner.unreachable`."""
+        if self._writer.problem is None:
+            self._writer.ask(Announce())  # whoever has nothing to write learns it so
 
     def lease_lost(self, me: int) -> None:
         """See `lease.Owner.lease_lost`."""

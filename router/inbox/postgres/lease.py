@@ -52,6 +52,9 @@ class Owner(Protocol):
     def extended(self, until: float) -> None:
         """Deliveries may be handed out until then, by `router.clock.seconds`."""
 
+    def unreachable(self) -> None:
+        """The lease cannot be renewed for the moment."""
+
     def lease_lost(self, me: int) -> None:
         """All that is claimed under this lease is void."""
 
@@ -144,11 +147,15 @@ class Lease:
     async def run(self) -> None:
         """Renew until cancelled; listen to what others tell meanwhile."""
         while True:
-            with suppress(InboxUnavailable):  # the writer tells it
+            try:
                 await self._link.do(self._hear, limit=self._pause + self._limit)
                 await self.beat()
-                continue
-            await asyncio.sleep(self._pause)
+            except InboxUnavailable:
+                self._owner.unreachable()
+                await asyncio.sleep(self._pause)
+            except Exception:  # whatever it is, a replica that stops renewing is dead to the others
+                _log.exception("inbox.lease_failed", replica=self._id)
+                await asyncio.sleep(self._pause)
 
     def hurry(self) -> None:
         """Have the next beat at once: there is something to share out."""

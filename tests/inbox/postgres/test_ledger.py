@@ -454,11 +454,11 @@ def test_a_value_that_is_deleted_was_there_unless_it_was_over(ledger: PostgresLe
 
 
 @pytest.fixture(scope="module")
-def much(server: str, template: str) -> Iterator[PostgresLedger]:
+def much(postgres_server: str, postgres_template: str) -> Iterator[PostgresLedger]:
     """An inbox as it is after a while: most is done, few of it is of interest."""
-    with psycopg.connect(server.replace("NAME", "postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE much TEMPLATE {template}".encode())
-    database = Database(server.replace("NAME", "much"))
+    with psycopg.connect(postgres_server.replace("NAME", "postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE much TEMPLATE {postgres_template}".encode())
+    database = Database(postgres_server.replace("NAME", "much"))
     with database.connect_now() as db:
         db.execute(_MUCH)
         db.execute("VACUUM ANALYZE")
