@@ -50,6 +50,7 @@ _SETTINGS: Final = f"""
 SELECT set_config('search_path', '{SCHEMA}', false), set_config('timezone', 'UTC', false),
     set_config('statement_timeout', '{STATEMENT}s', false), set_config('lock_timeout', '{_LOCK}s', false),
     set_config('idle_in_transaction_session_timeout', '{_IDLE}s', false),
+    set_config('idle_session_timeout', '0', false),
     set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
         THEN 'on' ELSE current_setting('synchronous_commit') END, false)"""
 
