@@ -102,7 +102,7 @@ class Pipeline:
                     self._telling(tasks, http),
                     self._delivering(tasks, http),
                 ):
-                    tasks.start_soon(self.presence.run)
+                    tasks.start_soon(self.presence.run, self.inbox.store)
                     yield tasks
                     self.presence.stop()
             finally:

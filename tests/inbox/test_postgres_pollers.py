@@ -78,9 +78,12 @@ class Replica:
         await self.pollers.beat(self._db, self.id)
         await wait_all_tasks_blocked()
 
-    async def leave(self) -> None:
+    def stop(self) -> None:
         for turns in self._turns:
             turns.stop()
+
+    async def leave(self) -> None:
+        self.stop()
         await self.beat()
 
     async def be_late(self) -> None:
@@ -257,6 +260,20 @@ async def test_an_answer_that_comes_after_the_lease_is_over_gives_nothing(cluste
         one.pollers.lost()
 
     assert one.polled == []
+
+
+async def test_who_stops_before_it_has_its_answer_keeps_nothing(cluster: Cluster) -> None:
+    one = await cluster.replica()
+    await one.start()
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(one.beat)
+        await one.asks.wait()
+        one.stop()
+    await one.beat()
+
+    assert one.polled == []
+    assert await one.execute("SELECT count(*), count(owner) FROM pollers") == [(10, 0)]
 
 
 async def test_hearts_that_beat_at_the_same_moment_share_as_well(cluster: Cluster) -> None:
