@@ -82,10 +82,6 @@ class Replica:
         for turns in self._turns:
             turns.stop()
 
-    async def leave(self) -> None:
-        self.stop()
-        await self.beat()
-
     async def be_late(self) -> None:
         """Let its lease be over, without noticing."""
         await self.execute("UPDATE replicas SET expires_at = now() - interval '1 s' WHERE id = %s", self.id)
@@ -199,7 +195,10 @@ async def test_what_a_replica_leaves_others_take(cluster: Cluster) -> None:
     one, two, three = [await cluster.joined() for _ in range(3)]
     await cluster.settled(one, two, three)
 
-    await one.leave()
+    one.stop()
+    await wait_all_tasks_blocked()
+    assert one.is_in_hurry, "others wait for what it leaves"
+    await one.beat()
     await two.beat()
     await three.beat()
 

@@ -27,10 +27,9 @@ class PostgresPollers:
 
     def __init__(self, hurry: Callable[[], None]) -> None:
         self._hurry = hurry
-        # Instances that somebody waits for or polls, those that are polled, and of these those to be ended
+        # Instances that somebody waits for or polls, and those that are polled
         self._listed: set[int] = set()
         self._polled: set[int] = set()
-        self._leaving: set[int] = set()
         # Those that may be polled, and those whose poller has ended, which the database is to be told
         self._mine: set[int] = set()
         self._ended: set[int] = set()
@@ -57,11 +56,10 @@ class PostgresPollers:
     def give_back(self, instance: int) -> None:
         """See `Pollers.give_back`."""
         _log.info("polling.given_up", idInstance=instance)
-        for instances in (self._listed, self._polled, self._leaving, self._mine):
+        for instances in (self._listed, self._polled, self._mine):
             instances.discard(instance)
         self._ended.add(instance)
-        if not self._leaving:  # else the others follow in a moment
-            self._hurry()
+        self._hurry()
 
     async def beat(self, connection: AsyncConnection[TupleRow], replica: int) -> None:
         """Tell the database what has changed here, and learn what has changed there.
@@ -89,9 +87,8 @@ class PostgresPollers:
         self._note(owned=set(), unwanted=set())
 
     def _note(self, *, owned: set[int], unwanted: set[int]) -> None:
-        self._leaving = (self._leaving | unwanted) & owned & self._polled
         self._ended |= unwanted - self._polled
-        mine = owned - self._leaving - self._ended
+        mine = owned - unwanted - self._ended
         if mine != self._mine:
             self._mine = mine
             self._has_changed.set()
