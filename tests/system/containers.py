@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests.system.engine import ROUTER_IMAGE, Engine
 from tests.system.harness import PATIENCE, Router
@@ -23,6 +24,7 @@ USER = 10001
 KEEP = """\
 import os
 from pathlib import Path
+from typing import Self
 
 from router import hookimpl
 
@@ -47,13 +49,13 @@ class Answer:
     body: bytes
 
 
-def ask(url: str, body: bytes | None = None, **headers: str) -> Answer:
+def ask(
+    url: str, body: bytes | None = None, *, token: str = "", context: ssl.SSLContext | None = None
+) -> Answer:
     """Get a page, or post a body to it."""
-    request = urllib.request.Request(
-        url, data=body, headers={k.replace("_", "-"): v for k, v in headers.items()}
-    )
+    request = urllib.request.Request(url, data=body, headers={"Authorization": token} if token else {})
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as answer:
             return Answer(answer.status, answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -131,6 +133,9 @@ class ContainedRouter(Router):
     def container(self) -> Container:
         assert self._container is not None, "it was started"
         return self._container
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._engine.run("rm", "--force", "--volumes", self.container.name)

@@ -124,7 +124,7 @@ def test_a_secret_comes_from_a_file(engine: Engine, image: str, tmp_path: Path) 
     ) as router:
         router.wait_until_healthy()
         assert ask(f"{router.url}/webhook", MESSAGE).status == 401
-        assert ask(f"{router.url}/webhook", MESSAGE, Authorization="Bearer a long secret").status == 200
+        assert ask(f"{router.url}/webhook", MESSAGE, token="Bearer a long secret").status == 200
         assert "a long secret" not in router.log()
 
 
