@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +24,7 @@ USER = 10001
 #: every process is number 1.
 KEEP = """\
 import os
+import ssl
 from pathlib import Path
 from typing import Self
 

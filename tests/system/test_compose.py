@@ -1,4 +1,4 @@
-"""``compose.yaml`` as it stands: nginx and PostgreSQL, and three routers that are killed, frozen and made anew."""
+"""``compose.yaml`` as it stands: nginx, PostgreSQL, and three routers that are killed, frozen and made anew."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from tests.system.sender import sending
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-COMPOSE = str(TOOLS / "docker-compose")
+#: The program itself, as the command that is installed beside it always exits with 0.
+COMPOSE = str(next(TOOLS.parent.glob("lib/*/site-packages/compose/docker-compose"), "docker-compose"))
 FILE = ROOT / "compose.yaml"
 TLS = ROOT / "deploy" / "nginx" / "compose.tls.yaml"
 MESSAGE = samples.read("incomingMessageReceived/wa-text-waba.json")
@@ -122,7 +123,8 @@ class Compose:
         self.run("up", "--detach", "--wait", "--no-build")
 
     def down(self) -> None:
-        """Remove everything of them."""
+        """Remove everything of them; what they wrote is shown if the test fails."""
+        print(self.run("ps", "--all"), self.run("logs", "--tail=20"))
         self.run("down", "--volumes", "--timeout", "1")
 
 
