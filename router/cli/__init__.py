@@ -18,8 +18,8 @@ from router.errors import RouterError
 def main() -> None:
     """Run the command line. An expected error is told in its own words, without a traceback."""
     if os.getpid() == 1:
-        # Of a container: it is not ended by a signal that it does not handle, so that it could not be stopped
-        # while it starts. What runs longer handles signals itself.
+        # Of a container: the kernel ends it by no signal that it does not handle, so that it could not be
+        # stopped while it starts. What runs longer handles signals itself.
         signal.signal(signal.SIGTERM, _end)
     try:
         app(prog_name="router")
@@ -29,4 +29,5 @@ def main() -> None:
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:
-    sys.exit(128 + number)
+    """End as any other process does at once."""
+    os._exit(128 + number)
