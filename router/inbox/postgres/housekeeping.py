@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 import structlog
@@ -54,7 +55,7 @@ class Housekeeping:
         waiting = dict(await self._link.do(_count))
         for route in sorted(waiting.keys() - self._routes):
             _log.warning("inbox.route_gone", route=route, waiting=waiting[route])
-        self._backlog.counted(sum(waiting[route] for route in waiting.keys() & self._routes))
+        self._counted(waiting)
 
     def recount(self) -> None:
         """Count again, soon."""
@@ -89,7 +90,11 @@ class Housekeeping:
             waiting = dict(await self._link.do(_count))
         except InboxUnavailable:  # the writer tells it
             return
+        self._counted(waiting)
+
+    def _counted(self, waiting: Mapping[str, int]) -> None:
         self._backlog.counted(sum(waiting[route] for route in waiting.keys() & self._routes))
+        self._backlog.is_stale = True  # the other replicas store and settle as well
 
 
 async def _count(connection: AsyncConnection[TupleRow]) -> list[tuple[str, int]]:

@@ -41,7 +41,7 @@ from router.inbox.postgres.requests import (
     Waiting,
 )
 from router.inbox.postgres.store import PostgresStore
-from router.inbox.postgres.writer import NewlyStored, Writer
+from router.inbox.postgres.writer import NewlyStored, Writer, plan_by_index
 
 #: Lanes of a route that a replica has for each delivery of it that may run at once: more are left to others.
 _AHEAD = 2.0
@@ -95,7 +95,7 @@ class PostgresInbox:
         self.store = PostgresStore(self._database)
         self.pollers = PostgresPollers(self._hurry)
         self._lease = Lease(self._database, lease, [*routes], self, self.pollers)
-        link = Link(self._database, limit=min(_LIMIT, max(1.0, lease / 2)))
+        link = Link(self._database, limit=min(_LIMIT, max(1.0, lease / 2)), prepare=plan_by_index)
         dedup = Dedup(timedelta(seconds=dedup_window), deliver_changed)
         self._writer = Writer(link, self._lease, dedup, self)
         self._link = link

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from math import inf
 from random import random
 from typing import Any, Protocol, TypeVar, cast
 
@@ -59,6 +59,8 @@ _ENOUGH = 256
 _AGAIN = RetryPolicy(attempts=2**31, first=0.1, factor=2, max=2.0, jitter=0.5)
 #: How often what a deadlock took back is tried again.
 _DEADLOCKS = 5
+#: Seconds without a failure after which the next one is a first one.
+_STEADY = 10.0
 #: Seconds that what was settled gets to be written, when the router stops and the database is away.
 _LAST_CHANCE = 3.0
 
@@ -137,7 +139,9 @@ class Writer:
         self._closing = False
         #: Why the database cannot be written, while it cannot.
         self.problem: InboxUnavailable | None = None
-        self._lost_at = 0.0
+        self._failures = 0
+        self._lost_at = self._restored_at = -inf
+        self._give_up_at = inf
 
     def ask(self, request: Request) -> None:
         """Have something carried out, after all that was asked for before."""
@@ -155,8 +159,9 @@ class Writer:
             await self._carry_out(self._take())
 
     def close(self) -> None:
-        """Let `run` end when all is done."""
+        """Let `run` end when all is done, or cannot be."""
         self._closing = True
+        self._give_up_at = clock.seconds() + _LAST_CHANCE
         self._asked.set()
 
     async def _until_no_more_come(self) -> None:
@@ -197,6 +202,8 @@ class Writer:
                 del waiting[0]
             else:
                 del waiting[0]
+                if self.problem is not None:
+                    self._restored()
 
     def _of_this_lease(self, group: Sequence[Request], me: int) -> list[Request]:
         """Return the requests but those whose claims are void."""
@@ -376,23 +383,17 @@ class Writer:
         return await self._link.do(work)
 
     async def _outlast(self, exc: InboxUnavailable, requests: Sequence[Request]) -> None:
-        """Wait until the database is back; keep what can be written then, and refuse the rest."""
+        """Keep what can be written later, refuse the rest, and wait a while."""
         self._lost(exc)
-        self._requests = [*self._kept(requests, exc), *self._kept(self._requests, exc)]
+        kept = [*self._kept(requests, exc), *self._kept(self._requests, exc)]
+        if self._closing and clock.seconds() > self._give_up_at:
+            _log.warning("inbox.outcomes_lost", deliveries=len(_all(Settle, kept)))
+            self._requests = []
+            return
+        # Whoever sends notifications only to a router that is ready would wait for one for ever.
+        self._requests = [*kept, Announce()]
         self._asked.set()
-        deadline = clock.seconds() + _LAST_CHANCE
-        failures = 0
-        while self.problem is not None:
-            if self._closing and clock.seconds() > deadline:
-                lost = sum(isinstance(request, Settle) for request in self._requests)
-                _log.warning("inbox.outcomes_lost", deliveries=lost)
-                self._requests.clear()
-                return
-            failures += 1
-            await asyncio.sleep(_AGAIN.next(failures, random) or 0.0)
-            with suppress(InboxUnavailable):
-                await self._link.do(_ask_whether_it_writes)
-                self._restored()
+        await asyncio.sleep(_AGAIN.next(self._failures, random) or 0.0)
 
     def _kept(self, requests: Sequence[Request], exc: InboxUnavailable) -> list[Request]:
         kept: list[Request] = []
@@ -408,24 +409,23 @@ class Writer:
 
     def _lost(self, exc: InboxUnavailable) -> None:
         if self.problem is None:
+            if clock.seconds() - self._restored_at > _STEADY:
+                self._failures = 0
             self._lost_at = clock.seconds()
             _log.warning("inbox.database_lost", error=str(exc))
+        self._failures += 1
         self.problem = exc
         self._owner.lost(exc)
 
     def _restored(self) -> None:
         self.problem = None
-        _log.info("inbox.database_back", after=round(clock.seconds() - self._lost_at, 1))
+        self._restored_at = clock.seconds()
+        _log.info("inbox.database_back", after=round(self._restored_at - self._lost_at, 1))
         self._owner.restored()
 
 
 def _all(kind: type[R], requests: Sequence[Request]) -> list[R]:
     return [request for request in requests if isinstance(request, kind)]
-
-
-async def _ask_whether_it_writes(connection: AsyncConnection[TupleRow]) -> None:
-    """Write something that changes nothing."""
-    await connection.execute("UPDATE replicas SET name = name WHERE id = (SELECT min(id) FROM replicas)")
 
 
 def _in_turn(
@@ -469,3 +469,8 @@ def _claim(lane: LaneName, delivery_id: int, me: int, facts: Sequence[Any]) -> W
         me,
     )
     return claim, None if due_at is None else remaining(due_at, delay)
+
+
+async def plan_by_index(connection: AsyncConnection[TupleRow]) -> None:
+    """Have every statement go by indexes: plans made while a table was small are kept when it is large."""
+    await connection.execute(statements.PLAN_BY_INDEX)
