@@ -44,7 +44,7 @@ SELECT CASE WHEN owner IS NULL THEN pg_notify('router_free', '')
             ELSE pg_notify('router_changed', CASE WHEN octet_length(name) > 7000 THEN '*' ELSE name END) END
 FROM told"""
 
-_LANES_OF_DEAD: Final = "SELECT DISTINCT route, lane FROM deliveries WHERE id = ANY(%s) AND status = 'dead'"
+_FIND_DEAD: Final = "SELECT id, route, lane FROM deliveries WHERE id = ANY(%s) AND status = 'dead'"
 _RETRY: Final = """
 UPDATE deliveries SET status = 'pending', round_attempts = 0, blocked = 0, due_at = NULL, settled_at = NULL
 WHERE id = ANY(%s) AND status = 'dead' RETURNING id"""
@@ -81,9 +81,11 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (key) DO NOTHING
 
 def retry(db: Db, delivery_ids: Sequence[int]) -> set[int]:
     """Make dead letters pending again; return which were dead."""
-    lanes: list[Any] = db.execute(_LANES_OF_DEAD, (delivery_ids,)).fetchall()
+    dead = db.execute(_FIND_DEAD, (delivery_ids,)).fetchall()
+    lanes = [(route, lane) for _, route, lane in dead]
     _hold(db, lanes)
-    retried = {row[0] for row in db.execute(_RETRY, (delivery_ids,))}
+    # Of those only whose lanes are held: another one may have died just now.
+    retried = {row[0] for row in db.execute(_RETRY, ([delivery_id for delivery_id, *_ in dead],))}
     _let_go(db, lanes)
     return retried
 
@@ -99,6 +101,8 @@ def discard_unfinished(db: Db, delivery_id: int, at: datetime) -> bool:
     One at a time: replicas settle several at once in an order of their own, and none may wait for the other.
     """
     lanes: list[Any] = db.execute(_HOLD_LANE_OF, (delivery_id,)).fetchall()
+    if not lanes:
+        return False
     was_unfinished = db.execute(_DISCARD, (at, delivery_id)).rowcount == 1
     _let_go(db, lanes)
     return was_unfinished

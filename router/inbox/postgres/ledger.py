@@ -68,7 +68,8 @@ SELECT scope, key, value, expires_at FROM store
 WHERE scope >= %s AND scope < %s AND (expires_at IS NULL OR expires_at > %s) ORDER BY scope, key LIMIT %s"""
 _SET_VALUE: Final = """
 INSERT INTO store (scope, key, value, expires_at) VALUES (%s, %s, %s, %s)
-ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""
+ON CONFLICT (scope, key)
+DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at, token = NULL"""
 _DELETE_VALUE: Final = """
 DELETE FROM store WHERE scope = %s AND key = %s RETURNING expires_at IS NULL OR expires_at > %s"""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -21,6 +22,7 @@ from router.inbox.keys import key_hash
 from router.inbox.postgres import changes
 from router.inbox.postgres.database import Database
 from router.inbox.postgres.ledger import PostgresLedger
+from tests.conftest import eventually
 from tests.inbox.build import NOW, entry, event
 
 #: A replica that runs lanes.
@@ -287,6 +289,22 @@ def test_a_change_waits_for_nothing_that_a_writer_holds_but_the_lane(
         assert ledger.retry([1]) == [1]
 
 
+def test_what_dies_while_another_dead_letter_is_retried_is_left_alone(
+    ledger: PostgresLedger, db: Db, postgres_url: str
+) -> None:
+    ledger.add([entry(event(1)), entry(event(2)), entry(event(3, chat="b"))])
+    finish(db, "dead", 1)
+    writer = Database(postgres_url).connect_now()
+    with writer, ThreadPoolExecutor() as threads, writer.transaction():
+        writer.execute("SELECT FROM lanes WHERE lane = 'a' FOR UPDATE")
+        retried = threads.submit(ledger.retry, [1, 3])
+        eventually(lambda: db.ask("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        finish(db, "dead", 3)
+
+    assert retried.result() == [1]
+    assert set(lanes(db)) == unfinished(db) == {("orders", "a")}
+
+
 def test_a_key_that_somebody_else_takes_at_that_moment_makes_a_duplicate(
     ledger: PostgresLedger, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,6 +455,12 @@ def test_values_are_listed_by_scope_and_key(ledger: PostgresLedger) -> None:
         "outbox/2",
     ]
     assert len(ledger.store_items("", 3)) == 3
+
+
+def test_a_value_that_a_person_keeps_is_nobodys_to_take_back(ledger: PostgresLedger, db: Db) -> None:
+    db.ask("INSERT INTO store (scope, key, value, token) VALUES ('s', 'k', '', 1)")
+    ledger.store_set("s", "k", b"new")
+    assert db.ask("SELECT value, token FROM store") == [(b"new", None)]
 
 
 def test_a_value_that_is_deleted_was_there_unless_it_was_over(ledger: PostgresLedger) -> None:
