@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.system.engine import ROUTER_IMAGE, Engine
 from tests.system.harness import PATIENCE, Router
@@ -49,6 +49,8 @@ def register_handlers(register):
 class Answer:
     status: int
     body: bytes
+    #: In lower case.
+    headers: dict[str, str]
 
 
 def ask(
@@ -58,10 +60,14 @@ def ask(
     request = urllib.request.Request(url, data=body, headers={"Authorization": token} if token else {})
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as answer:
-            return Answer(answer.status, answer.read())
+            return _answer(answer)
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, error.read())
+            return _answer(error)
+
+
+def _answer(found: Any) -> Answer:
+    return Answer(found.status, found.read(), {name.lower(): value for name, value in found.headers.items()})
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,10 @@ def test_up_with_nothing_set(servers: Engine, port: int) -> None:
         assert ask(f"{url}/webhook", bytes(2 << 20)).status == 200  # no JSON, and kept as invalid
         assert ask(f"{url}/webhook", bytes((2 << 20) + 1)).status == 413
         compose.run("exec", "-T", "postgres", "timeout", "20", "sh", "-c", UNTIL_ARCHIVED)
+
+        compose.run("stop", "postgres")
+        away = [ask(f"{url}/webhook", MESSAGE) for _ in range(10)]
+        assert {(answer.status, answer.headers["retry-after"]) for answer in away} == {(503, "30")}
     finally:
         compose.down()
 
