@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -103,49 +103,42 @@ def register_handlers(register):
 ALL = "{name: all, type: incomingMessageReceived, handler: keep}"
 #: Seconds without any progress after which a router counts as stuck.
 PATIENCE = 30.0
-_STARTED = re.compile(rb'"event":"router.started".*?"webhook":"http://127\.0\.0\.1:(\d+)')
+_STARTED = re.compile(rb'"event":"router.started".*?"webhook":"http://[^/"]*:(\d+)')
 
 
-class Router:
-    """A router process on its own folder; as a context it is killed at the end, if it still runs.
+class Process:
+    """A ``router serve`` in a folder with a ``routes.yaml``; as a context it is killed at its end.
 
     Args:
-        folder: Where everything of it is.
-        routes: As in ``routes.yaml``, each on one line.
-        inbox: The file, within the folder.
-        log: The file its output goes to, within the folder.
+        folder: Where it runs.
+        log: The file its output goes to.
         wrap: A command that runs the router, with the same process id.
+        host: Where it listens.
+        port: Where it listens; 0: on a port that is free, another one each time.
+        environ: What it gets beside the environment of the tests.
     """
 
     def __init__(
         self,
         folder: Path,
-        *routes: str,
-        inbox: str = "router.db",
-        log: str = "log",
+        log: Path,
+        *,
         wrap: Sequence[str] = (),
-        settings: str = "",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
-        self.inbox = folder / inbox
-        self.log = folder / log
-        self.record = Record(folder / "record")
-        self.port = 0
+        self.log = log
+        self.host = host
+        self.port = port
+        self._asked_port = port
         self._wrap = wrap
+        self._environ = environ or {}
         self._process: subprocess.Popen[bytes] | None = None
-        (folder / "plugins").mkdir(parents=True, exist_ok=True)
-        (folder / "plugins" / "keep.py").write_text(PLUGIN)
-        lines = [
-            "plugins_dir: plugins",
-            f'inbox: {{url: "sqlite:///{inbox}"}}',
-            "logging: {format: json}",
-            settings,
-            "routes:",
-            *(f"  - {route}" for route in routes or (ALL,)),
-        ]
-        (folder / "routes.yaml").write_text("\n".join(lines))
+        self._begin = 0
 
-    def __enter__(self) -> Router:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -159,10 +152,16 @@ class Router:
 
     def launch(self, *, environ: Mapping[str, str] | None = None) -> None:
         """Start it and do not wait."""
-        command = [*self._wrap, sys.executable, "-m", "router", "serve", "--port", "0"]
+        place = ["--host", self.host, "--port", str(self._asked_port)]
+        command = [*self._wrap, sys.executable, "-m", "router", "serve", *place]
+        self._begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=self.folder, stdout=log, stderr=log, env={**os.environ, **(environ or {})}
+                command,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._environ, **(environ or {})},
             )
 
     def start(self, *, environ: Mapping[str, str] | None = None) -> None:
@@ -171,13 +170,16 @@ class Router:
 
     def try_to_start(self, *, environ: Mapping[str, str] | None = None) -> bool:
         """Start it and wait until it listens; return false if it ends instead."""
-        begin = self.log.stat().st_size if self.log.exists() else 0
         self.launch(environ=environ)
+        return self.wait_until_it_listens()
+
+    def wait_until_it_listens(self) -> bool:
+        """Wait until it listens, after `launch`; return false if it ends instead."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             ended = self.has_ended()
             with self.log.open("rb") as log:
-                log.seek(begin)
+                log.seek(self._begin)
                 found = _STARTED.search(log.read())
             if found:
                 self.port = int(found[1])
@@ -227,6 +229,43 @@ class Router:
         found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
         assert found, status
         return int(found[1]) * 1024
+
+
+class Router(Process):
+    """A router on an inbox in SQLite, with a record of what its handlers did, all in its folder.
+
+    Args:
+        folder: Where everything of it is.
+        routes: As in ``routes.yaml``, each on one line.
+        inbox: The file, within the folder.
+        log: The file its output goes to, within the folder.
+        wrap: A command that runs the router, with the same process id.
+        settings: More lines of ``routes.yaml``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *routes: str,
+        inbox: str = "router.db",
+        log: str = "log",
+        wrap: Sequence[str] = (),
+        settings: str = "",
+    ) -> None:
+        super().__init__(folder, folder / log, wrap=wrap)
+        self.inbox = folder / inbox
+        self.record = Record(folder / "record")
+        (folder / "plugins").mkdir(parents=True, exist_ok=True)
+        (folder / "plugins" / "keep.py").write_text(PLUGIN)
+        lines = [
+            "plugins_dir: plugins",
+            f'inbox: {{url: "sqlite:///{inbox}"}}',
+            "logging: {format: json}",
+            settings,
+            "routes:",
+            *(f"  - {route}" for route in routes or (ALL,)),
+        ]
+        (folder / "routes.yaml").write_text("\n".join(lines))
 
     def query(self, statement: str) -> list[Any]:
         """Ask the inbox's file."""

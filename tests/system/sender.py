@@ -12,17 +12,17 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from tests.system.harness import PATIENCE, Router
+from tests.system.harness import PATIENCE, Process, Router
 
 CHATS = [f"chat{number}" for number in range(16)]
 
 
-def notification(chat: str, number: int, *, padding: int = 0) -> bytes:
+def notification(chat: str, number: int, *, padding: int = 0, instance: int = 1101000001) -> bytes:
     """Return a text message: the ``number``-th of ``chat``, as its text says; larger by ``padding`` bytes."""
     return json.dumps(
         {
             "typeWebhook": "incomingMessageReceived",
-            "instanceData": {"idInstance": 1101000001, "wid": "71231234567@c.us", "typeInstance": "whatsapp"},
+            "instanceData": {"idInstance": instance, "wid": "71231234567@c.us", "typeInstance": "whatsapp"},
             "timestamp": 1588091580,
             "idMessage": f"{chat}-{number}",
             "senderData": {"chatId": f"{chat}@c.us", "sender": f"{chat}@c.us", "senderName": "x" * padding},
@@ -138,25 +138,25 @@ async def answer_of(reader: asyncio.StreamReader) -> Answer:
     return Answer(int(status[1]), headers, body)
 
 
-async def send(router: Router, chat: str, number: int) -> Answer:
+async def send(router: Process, chat: str, number: int) -> Answer:
     """Send one notification on a connection of its own."""
     return await _ask(router, notification(chat, number))
 
 
-async def ready(router: Router) -> Answer:
+async def ready(router: Process) -> Answer:
     """Ask whether it can do its work."""
     return await _ask(router, None)
 
 
-async def until_ready(router: Router) -> None:
+async def until_ready(router: Process) -> None:
     """Wait until it says that it can do its work."""
     async with asyncio.timeout(PATIENCE):
         while (await ready(router)).status != 200:
             await asyncio.sleep(0.02)
 
 
-async def _ask(router: Router, body: bytes | None) -> Answer:
-    reader, writer = await asyncio.open_connection("127.0.0.1", router.port)
+async def _ask(router: Process, body: bytes | None) -> Answer:
+    reader, writer = await asyncio.open_connection(router.host, router.port)
     try:
         if body is not None:
             return await post(reader, writer, body)

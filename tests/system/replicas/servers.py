@@ -31,8 +31,8 @@ _numbers = count(1)
 class Server:
     """A PostgreSQL server on a folder and a port of its own; as a context it runs until the block ends.
 
-    It runs as the user ``postgres`` where the tests run as root. The test itself asks it through a socket in its folder,
-    whatever becomes of the network between it and the replicas.
+    It runs as the user ``postgres`` where the tests run as root. The test itself asks it through a socket in
+    its folder, whatever becomes of the network between it and the replicas.
 
     Args:
         version: 15, 17 or 18; the test is skipped where there is none.
@@ -55,7 +55,9 @@ class Server:
             self.folder.chmod(0o755)
             if os.geteuid() == 0:
                 shutil.chown(self.folder, "postgres")
-            self._run("initdb", "-D", str(self._data), "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8")
+            self._run(
+                "initdb", "-D", str(self._data), "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8"
+            )
             with (self._data / "pg_hba.conf").open("a") as access:
                 access.write("host all all all trust\n")
             self.start()
