@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from router.inbox.postgres.database import Database
 from tests.system.conftest import Report
 from tests.system.judge import until
-from tests.system.replicas.fleet import Fleet
+from tests.system.replicas.fleet import Fleet, Replica
 from tests.system.replicas.judge import AUDIT, handlings, judge, read, taken_over_after
-from tests.system.replicas.load import load_on
+from tests.system.replicas.load import Load, load_on
 from tests.system.replicas.servers import Server
+from tests.system.sender import ready, send, until_ready
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 Ask = Callable[[str], Sequence[Any]]
 
@@ -29,28 +33,303 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def prepared(server: Server) -> tuple[str, Ask]:
-    """Return the URL of a database with the tables of an inbox, whose outcomes are noted, and what asks."""
+@asynccontextmanager
+async def three(server: Server, folder: Path, *routes: str) -> AsyncIterator[tuple[Fleet, Ask]]:
+    """Run three replicas on a new database that notes who settles what; yield them, and what asks it."""
     url = server.new_database()
     Database(server.beside(url)).prepare()
     server.query(url, AUDIT)
-    return url, lambda statement: server.query(url, statement)
+    with Fleet(folder, url, *routes) as fleet:
+        for _ in range(3):
+            fleet.add()
+        await asyncio.to_thread(fleet.start)
+        yield fleet, lambda statement: server.query(url, statement)
+
+
+async def kill(replica: Replica) -> float:
+    """Kill a replica; return when."""
+    killed_at = time.monotonic()
+    await asyncio.to_thread(replica.kill)
+    return killed_at
+
+
+# Replicas
 
 
 async def test_a_killed_replica_is_taken_over(server: Server, tmp_path: Path, report: Report) -> None:
-    url, ask = prepared(server)
-    with Fleet(tmp_path, url) as fleet:
-        first, *_ = [fleet.add() for _ in range(3)]
-        await asyncio.to_thread(fleet.start)
+    async with three(server, tmp_path) as (fleet, ask):
         async with load_on(lambda: fleet.replicas) as load:
             await load.until(200)
-            await asyncio.to_thread(first.kill)
-            killed_at = time.monotonic()
+            killed_at = await kill(fleet.replicas[0])
             await until(lambda: fleet.logged("inbox.took_over"), what="a takeover")
             await load.until(200)
         verdict = await judge(fleet, ask, load.answered)
-        gaps = taken_over_after(handlings(read(fleet.records)), killed_at, first.name)
-        report(f"{verdict}; {len(gaps)} lanes were taken over within {max(gaps):.2f} s")
+        gaps = taken_over_after(handlings(read(fleet.records)), killed_at, "r1")
+        report(f"{verdict}; {len(gaps)} lanes went on within {max(gaps, default=0):.2f} s (lease 2 s)")
 
         assert (verdict.wrong, verdict.overlaps) == ([], [])
         assert load.unanswered
+        assert gaps
+
+
+@pytest.mark.parametrize("version", [17, 18])
+async def test_a_killed_replica_is_taken_over_on_newer_servers(
+    version: int, tmp_path: Path, report: Report
+) -> None:
+    with Server(version) as server:
+        async with three(server, tmp_path) as (fleet, ask):
+            async with load_on(lambda: fleet.replicas) as load:
+                await load.until(100)
+                await kill(fleet.replicas[0])
+                await until(lambda: fleet.logged("inbox.took_over"), what="a takeover")
+                await load.until(100)
+            verdict = await judge(fleet, ask, load.answered)
+            report(verdict)
+
+            assert (verdict.wrong, verdict.overlaps) == ([], [])
+
+
+async def test_one_joins_and_one_leaves_under_load(server: Server, tmp_path: Path, report: Report) -> None:
+    async with three(server, tmp_path) as (fleet, ask):
+        async with load_on(lambda: fleet.replicas) as load:
+            await load.until(100)
+            fourth = fleet.add()
+            await asyncio.to_thread(fleet.start, fourth)
+            await load.until(200)
+            code = await asyncio.to_thread(fleet.replicas[0].stop)
+            await load.until(200)
+        verdict = await judge(fleet, ask, load.answered)
+        of_fourth = sum(line.replica == fourth.name for line in read(fleet.records))
+        report(f"{verdict}; the one that joined wrote {of_fourth} lines")
+
+        assert (verdict.wrong, verdict.overlaps, verdict.repeats, code) == ([], [], 0, 0)
+        assert of_fourth
+        assert not fleet.logged("inbox.took_over")
+
+
+async def test_a_rolling_restart_under_load_loses_nothing_and_repeats_nothing(
+    server: Server, tmp_path: Path, report: Report
+) -> None:
+    codes = []
+    async with three(server, tmp_path) as (fleet, ask):
+        async with load_on(lambda: fleet.replicas) as load:
+            for replica in fleet.replicas:
+                await load.until(100)
+                codes.append(await asyncio.to_thread(replica.stop))
+                await load.until(50)
+                await asyncio.to_thread(replica.start)
+            await load.until(100)
+        verdict = await judge(fleet, ask, load.answered)
+        report(f"{verdict}; exit codes {codes}; refused {dict(load.refused)}")
+
+        assert (verdict.wrong, verdict.overlaps, verdict.repeats) == ([], [], 0)
+        assert codes == [0] * 3
+        assert not load.refused
+        assert not fleet.logged("inbox.took_over")
+
+
+async def test_one_that_stood_still_longer_than_its_lease_is_not_believed(
+    server: Server, tmp_path: Path, report: Report
+) -> None:
+    async with three(server, tmp_path) as (fleet, ask):
+        first = fleet.replicas[0]
+        async with load_on(lambda: fleet.replicas, limit=0.5) as load:
+            await load.until(200)
+            frozen_at = time.monotonic()
+            first.freeze()
+            await until(lambda: fleet.logged("inbox.took_over"), what="a takeover")
+            await load.until(100)
+            first.thaw()
+            await until(lambda: len(first.logged("inbox.joined")) == 2, what="a new lease")
+            await load.until(200)
+        verdict = await judge(fleet, ask, load.answered)
+        refused = sum(record["count"] for record in first.logged("inbox.stale_settles"))
+        gaps = taken_over_after(handlings(read(fleet.records)), frozen_at, first.name)
+        report(f"{verdict}; {refused} stale outcomes were refused; lanes went on within {max(gaps):.2f} s")
+
+        assert verdict.wrong == []
+        assert refused
+        assert len(first.logged("inbox.lease_lost")) == 1
+        # Only what it did when it froze went on when it woke up.
+        for earlier, _ in verdict.overlaps:
+            assert (earlier.start.replica, earlier.start.at < frozen_at + 0.1) == (first.name, True)
+
+
+async def test_a_handler_that_kills_its_replicas_ends_as_a_dead_letter(
+    server: Server, tmp_path: Path, report: Report
+) -> None:
+    retry = "retry: {attempts: 3, first: 100ms}"
+    route = (
+        f"{{name: all, type: incomingMessageReceived, handler: deadly, options: {{takes: 30ms}}, {retry}}}"
+    )
+    async with three(server, tmp_path, route) as (fleet, ask):
+        async with load_on(lambda: fleet.replicas, every=0.1) as load, restarting(fleet) as restarts:
+            await load.until(50)
+            await send(fleet.replicas[0], "deadly", 1)
+            await until(lambda: ask("SELECT FROM router.deliveries WHERE status = 'dead'"), what="its death")
+            await load.until(50)
+        verdict = await judge(fleet, ask, load.answered, dead={("all", "deadly", 1)})
+        killed = [line.replica for line in read(fleet.records) if line.chat == "deadly"]
+        report(f"{verdict}; it killed {killed}; {len(restarts)} restarts")
+
+        assert (verdict.wrong, verdict.overlaps) == ([], [])
+        assert ask("SELECT count(*), min(attempts) FROM router.deliveries WHERE status = 'dead'") == [(1, 3)]
+        assert 3 <= len(killed) <= 4  # the first one may leave no trace
+
+
+@asynccontextmanager
+async def restarting(fleet: Fleet) -> AsyncIterator[list[str]]:
+    """Start again what ends, until the block does; yield the names of those that ended."""
+    ended: list[str] = []
+
+    async def watch() -> None:
+        while True:
+            for replica in fleet.replicas:
+                if replica.has_ended():
+                    ended.append(replica.name)
+                    await asyncio.to_thread(replica.try_to_start)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.ensure_future(watch())
+    try:
+        yield ended
+    finally:
+        task.cancel()
+
+
+# The database
+
+
+async def test_the_database_is_killed_and_comes_back(server: Server, tmp_path: Path, report: Report) -> None:
+    async with three(server, tmp_path) as (fleet, ask):
+        async with load_on(lambda: fleet.replicas) as load:
+            for _ in range(3):
+                await load.until(100)
+                await asyncio.to_thread(server.kill)
+                await asyncio.to_thread(server.start)
+            await load.until(100)
+        verdict = await judge(fleet, ask, load.answered)
+        away = [record["after"] for record in fleet.logged("inbox.database_back")]
+        report(f"{verdict}; refused {dict(load.refused)}; away for {max(away)} s at most")
+
+        assert (verdict.wrong, verdict.overlaps, verdict.repeats) == ([], [], 0)
+        assert all(replica.logged("inbox.database_lost") for replica in fleet.replicas)
+
+
+async def test_the_database_is_away_for_longer_than_the_lease(
+    server: Server, tmp_path: Path, report: Report
+) -> None:
+    async with three(server, tmp_path) as (fleet, ask):
+        async with load_on(lambda: fleet.replicas) as load:
+            await load.until(200)
+            await asyncio.to_thread(server.stop)
+            answers = [await _until_not_ready(replica) for replica in fleet.replicas]
+            await asyncio.sleep(2.0)  # the lease
+            over_at = time.monotonic()
+            await _until_refused(load)
+            await asyncio.to_thread(server.start)
+            back_at = time.monotonic()
+            for replica in fleet.replicas:
+                await until_ready(replica)
+            await load.until(200)
+        verdict = await judge(fleet, ask, load.answered)
+        meanwhile = [line for line in read(fleet.records) if over_at < line.at < back_at]
+        report(f"{verdict}; refused {dict(load.refused)}")
+
+        assert (verdict.wrong, verdict.overlaps, verdict.repeats) == ([], [], 0)
+        assert all("inbox" in reason for reason in answers)
+        assert {refusal.status for refusal in load.refusals} == {503}
+        assert all(int(refusal.headers["retry-after"]) > 0 for refusal in load.refusals)
+        assert [line for line in meanwhile if line.what == "start"] == []
+
+
+async def _until_not_ready(replica: Replica) -> str:
+    """Return the reasons for which a replica says that it is not ready, once it says so."""
+    while (answer := await ready(replica)).status != 503:
+        await asyncio.sleep(0.02)
+    return "; ".join(orjson.loads(answer.body)["reasons"])
+
+
+async def _until_refused(load: Load) -> None:
+    """Wait until one more of each instance was refused."""
+    refused = len(load.refusals)
+    await until(lambda: len(load.refusals) >= refused + load.instances, what="refusals")
+
+
+async def test_five_that_start_at_once_make_the_tables_once(
+    server: Server, tmp_path: Path, report: Report
+) -> None:
+    url = server.new_database()
+    with Fleet(tmp_path, url) as fleet:
+        for _ in range(5):
+            fleet.add()
+        began = time.monotonic()
+        await asyncio.to_thread(fleet.start)
+        took = time.monotonic() - began
+        async with load_on(lambda: fleet.replicas) as load:
+            await load.until(100)
+        verdict = await judge(fleet, lambda statement: server.query(url, statement), load.answered)
+        report(f"{verdict}; all five listened after {took:.1f} s")
+
+        scripts = [*(files("router.inbox.postgres") / "migrations").iterdir()]
+        assert server.query(url, "SELECT number FROM router.migrations ORDER BY number") == [
+            (number,) for number in range(1, len(scripts) + 1)
+        ]
+        assert (verdict.wrong, verdict.overlaps, verdict.repeats) == ([], [], 0)
+        assert len(fleet.logged("inbox.joined")) == 5
+
+
+# The operator
+
+
+async def test_what_an_operator_changes_is_taken_up_at_once(
+    server: Server, tmp_path: Path, report: Report
+) -> None:
+    broken = tmp_path / "broken"
+    common = f"type: incomingMessageReceived, handler: keep, options: {{takes: 1ms, broken: {broken}}}"
+    async with three(
+        server,
+        tmp_path,
+        f"{{name: all, {common}, retry: {{attempts: 1}}}}",
+        f"{{name: patient, {common}, retry: {{first: 1m}}}}",
+    ) as (fleet, ask):
+        broken.touch()
+        load = Load(lambda: fleet.replicas, instances=4, chats=2, every=0, total=4)
+        await load.run()  # two of each of eight chats
+        await until(lambda: started(fleet, "all") == 16, what="sixteen dead letters")
+        await until(lambda: started(fleet, "patient") == 8, what="eight that wait for their retry")
+        broken.unlink()
+
+        retried = await _change(fleet, "all", 16, "dead", "retry", "--route", "all")
+        replayed = await _change(
+            fleet, "all", 1, "events", "replay", "--route", "all", load.answered[0].event
+        )
+        waiting = "SELECT min(id) FROM router.deliveries WHERE route = 'patient' GROUP BY lane"
+        ids = [str(number) for (number,) in ask(waiting)]
+        discarded = await _change(fleet, "patient", 8, "dead", "discard", *ids)
+        firsts = {(route, one.chat, 1) for route in ("all", "patient") for one in load.answered}
+        verdicts = [
+            await judge(fleet, ask, load.answered, route=route, dead=firsts) for route in ("all", "patient")
+        ]
+        report(
+            f"the last of 16 retried began {retried:+.2f} s, the one replayed {replayed:+.2f} s, "
+            f"the last of 8 behind a discarded one {discarded:+.2f} s after the command had ended"
+        )
+
+        assert [verdict.wrong for verdict in verdicts] == [[], []]
+        statuses = "SELECT route, status, count(*) FROM router.deliveries GROUP BY 1, 2 ORDER BY 1, 2"
+        assert ask(statuses) == [("all", "done", 17), ("patient", "discarded", 8), ("patient", "done", 8)]
+
+
+def started(fleet: Fleet, route: str) -> int:
+    """Return how many handlings of a route have begun."""
+    return sum(line.what == "start" and line.route == route for line in read(fleet.records))
+
+
+async def _change(fleet: Fleet, route: str, more: int, *command: str) -> float:
+    """Run a command; return after how many seconds all that it leads to has begun."""
+    before = started(fleet, route)
+    await asyncio.to_thread(fleet.run, *command)
+    done_at = time.monotonic()
+    await until(lambda: started(fleet, route) >= before + more, what=f"{' '.join(command)} taken up")
+    return max(line.at for line in read(fleet.records) if line.what == "start") - done_at

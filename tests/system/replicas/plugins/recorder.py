@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from router import Context, Duration, Event, GiveUp, hookimpl
+from router import Context, Duration, Event, hookimpl
 
 
 @dataclass
 class Options:
-    """How long a handler takes, and a file while which is there it gives up."""
+    """How long a handler takes, and a file while which is there it fails."""
 
     takes: Duration = Duration(0)
     broken: str = ""
@@ -37,7 +37,7 @@ def _note(what: str, event: Event, context: Context) -> None:
 
 
 async def keep(event: Event, context: Context, options: Options) -> None:
-    """Take some time; ``cut`` is noted if it does not get it all, ``fail`` if it gives up."""
+    """Take some time; ``cut`` is noted if it does not get it all, ``fail`` if it fails."""
     _note("start", event, context)
     what = "cut"
     try:
@@ -46,7 +46,7 @@ async def keep(event: Event, context: Context, options: Options) -> None:
     finally:
         _note(what, event, context)
     if what == "fail":
-        raise GiveUp("it is broken")
+        raise RuntimeError("it is broken")
 
 
 async def deadly(event: Event, context: Context, options: Options) -> None:
