@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -16,27 +19,81 @@ import pytest
 from router.inbox.postgres.database import Database
 
 _TOOLS = Path("/usr/lib/postgresql/15/bin")
+#: Seconds within which a server that was killed can be started again.
+_DEADLINE = 30.0
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """A server; its URL, with ``NAME`` for the database."""
+class Server:
+    """A server.
+
+    Args:
+        folder: Belongs to it.
+        fsync: Whether it is to outlive the machine.
+    """
+
+    def __init__(self, folder: Path, *, fsync: bool) -> None:
+        self._folder = folder
+        self._data = folder / "data"
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        how_safe = "on" if fsync else "off"
+        self._options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync={how_safe}"
+        #: With ``NAME`` for the database.
+        self.url = f"postgresql://postgres@127.0.0.1:{port}/NAME"
+        _run("initdb", "-D", str(self._data), "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8")
+        self.start()
+
+    def start(self) -> None:
+        log = str(self._folder / "log")
+        _run("pg_ctl", "-D", str(self._data), "-l", log, "-o", self._options, "-w", "start")
+
+    def kill(self) -> None:
+        """Let it end as if the power went."""
+        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    def start_again(self) -> None:
+        """Start what was killed: not before all of it has ended."""
+        until = time.monotonic() + _DEADLINE
+        while not self._could_start():
+            assert time.monotonic() < until, "it does not start"
+
+    def stop(self) -> None:
+        _run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
+
+    def _could_start(self) -> bool:
+        with suppress(subprocess.CalledProcessError):
+            self.start()
+            return True
+        return False
+
+
+@contextmanager
+def _serving(*, fsync: bool) -> Iterator[Server]:
     if not (_TOOLS / "initdb").exists():
         pytest.skip("there is no PostgreSQL server here")
     folder = Path(tempfile.mkdtemp(prefix="router-pg-", dir="/tmp"))
     folder.chmod(0o755)
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
-    data = folder / "data"
-    _run("initdb", "-D", str(data), "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    _run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w", "start")
-    yield f"postgresql://postgres@127.0.0.1:{port}/NAME"
-    _run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+    server = Server(folder, fsync=fsync)
+    yield server
+    server.stop()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a server, with ``NAME`` for the database."""
+    with _serving(fsync=False) as server:
+        yield server.url
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Server]:
+    """A server for one test, which can be killed."""
+    with _serving(fsync=True) as server:
+        yield server
 
 
 def _run(tool: str, *arguments: str) -> None:

@@ -6,7 +6,8 @@ import asyncio
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from urllib.parse import urlsplit, urlunsplit
+
+from psycopg.conninfo import conninfo_to_dict
 
 #: Bytes that are passed on at once.
 _MOST = 65536
@@ -20,7 +21,7 @@ class Relay:
     """
 
     def __init__(self, url: str) -> None:
-        self._there = urlsplit(url)
+        self._there = conninfo_to_dict(url)
         self._writers: set[StreamWriter] = set()
         self._is_refusing = self._is_swallowing = False
         self._to_lose = 0
@@ -34,8 +35,8 @@ class Relay:
     async def running(self) -> AsyncIterator[Relay]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        user = f"{self._there.username}@" if self._there.username else ""
-        self.url = urlunsplit(self._there._replace(netloc=f"{user}127.0.0.1:{port}"))
+        user, name = self._there["user"], self._there["dbname"]
+        self.url = f"postgresql://{user}@127.0.0.1:{port}/{name}"
         try:
             yield self
         finally:
@@ -70,8 +71,7 @@ class Relay:
             self.attempts += 1
             writer.close()
             return
-        assert self._there.hostname is not None
-        back, there = await asyncio.open_connection(self._there.hostname, self._there.port or 5432)
+        back, there = await asyncio.open_connection(self._there["host"], int(self._there["port"]))
         both = {writer, there}
         self._writers |= both
         try:

@@ -12,17 +12,20 @@ import pytest
 from router.inbox.store import StoreItem
 from tests.inbox.build import ROUTES
 from tests.inbox.homes import START, Bounds, Home, MemoryHome, SqliteHome
+from tests.inbox.store_home import PostgresStoreHome
 
 BOUNDS = Bounds(waiting=4, bytes=10_000, lanes=4, page=3, page_bytes=1_000, discovery=3, concurrency=4)
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
-    home = (
-        MemoryHome(BOUNDS, deliver_changed=False)
-        if request.param == "memory"
-        else SqliteHome(BOUNDS, tmp_path, deliver_changed=False)
-    )
+    match request.param:
+        case "sqlite":
+            home: Home = SqliteHome(BOUNDS, tmp_path, deliver_changed=False)
+        case "postgres":
+            home = PostgresStoreHome(BOUNDS, request.getfixturevalue("postgres_url"))
+        case _:
+            home = MemoryHome(BOUNDS, deliver_changed=False)
     home.open(ROUTES)
     yield home
     home.leave()

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from tests.inbox.build import ROUTES
 from tests.inbox.homes import Home, MemoryHome, SqliteHome
+from tests.inbox.store_home import PostgresStoreHome
 from tests.inbox.test_store import BOUNDS
 
 Place = tuple[str, str]
@@ -127,6 +129,23 @@ class SqliteMachine(StoreMachine):
         self.folder.cleanup()
 
 
+class PostgresMachine(StoreMachine):
+    home: PostgresStoreHome
+    #: Of an inbox whose store is to be emptied.
+    url: str
+
+    def make(self) -> Home:
+        with psycopg.connect(self.url) as connection:
+            connection.execute("TRUNCATE router.store")
+        return PostgresStoreHome(BOUNDS, self.url)
+
+    @rule()
+    def start_again(self) -> None:
+        self.home.close()
+        self.home.open(ROUTES)
+        self.check()
+
+
 class MemoryMachine(StoreMachine):
     def make(self) -> Home:
         return MemoryHome(BOUNDS, deliver_changed=False)
@@ -139,6 +158,12 @@ _IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
 
 @pytest.mark.timeout(0 if _IS_LONG else 600)  # only what fails takes long
-@pytest.mark.parametrize("machine", [SqliteMachine, MemoryMachine], ids=["sqlite", "memory"])
-def test_whatever_happens_to_a_store_it_keeps_what_it_promises(machine: type[StoreMachine]) -> None:
+@pytest.mark.parametrize(
+    "machine", [SqliteMachine, PostgresMachine, MemoryMachine], ids=["sqlite", "postgres", "memory"]
+)
+def test_whatever_happens_to_a_store_it_keeps_what_it_promises(
+    machine: type[StoreMachine], request: pytest.FixtureRequest
+) -> None:
+    if machine is PostgresMachine:
+        PostgresMachine.url = request.getfixturevalue("postgres_url")
     run_state_machine_as_test(machine, settings=_LONG if _IS_LONG else _SHORT)
