@@ -71,7 +71,7 @@ class Relay:
             self.attempts += 1
             writer.close()
             return
-        back, there = await asyncio.open_connection(self._there["host"], int(self._there["port"]))
+        back, there = await asyncio.open_connection(str(self._there["host"]), str(self._there["port"]))
         both = {writer, there}
         self._writers |= both
         try:
