@@ -23,7 +23,8 @@ class Store(Protocol):
 
     Raises:
         InboxUnavailable: The store cannot be written; nothing was changed.
-        ValueError: ``ttl`` is no number of seconds above 0, or more than 100 years.
+        ValueError: ``ttl`` is no number of seconds above 0, or more than 100 years; or, in PostgreSQL, scope
+            and key have more than 2,600 bytes together.
     """
 
     async def get(self, scope: str, key: str) -> bytes | None:
