@@ -155,7 +155,11 @@ async def cluster(postgres_url: str) -> AsyncIterator[Cluster]:
 
 
 async def test_one_replica_polls_all(cluster: Cluster, log: Log) -> None:
-    one = await cluster.joined()
+    one = await cluster.replica()
+    await one.start()
+    await wait_all_tasks_blocked()
+    assert one.is_in_hurry, "nothing is polled before its heart beats"
+    await one.beat()
     assert one.polled == [*INSTANCES]
     assert [record["idInstance"] for record in log.named("polling.taken")] == [*INSTANCES]
 
