@@ -97,6 +97,7 @@ def running_engine(folder: Path) -> Iterator[Engine]:
             process.terminate()
             process.wait(PATIENCE)
             _unmount(folder)
+            _open_network()
 
 
 def _wait_for(engine: Engine, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -118,6 +119,12 @@ def _unmount(folder: Path) -> None:
     for mount in sorted((each for each in mounts if each.startswith(f"{folder}/")), reverse=True):
         subprocess.run(["umount", "--lazy", mount], check=False)
     shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+def _open_network() -> None:
+    """Take back what the engine leaves: it forbids all forwarding but its own, also between namespaces."""
+    subprocess.run(["iptables", "--policy", "FORWARD", "ACCEPT"], check=False)
+    subprocess.run(["ip", "link", "delete", "docker0"], check=False)
 
 
 def make_base(engine: Engine) -> None:
