@@ -31,7 +31,7 @@ def history(text: str) -> list[Line]:
     whats = {"+": "start", "-": "end", "!": "fail"}
     return [
         Line(float(at), whats[mark], replica, "all", "chat", int(number), f"event{number}", 1, replica)
-        for at, (replica, number, mark) in enumerate(text.split(), 1)
+        for at, (replica, number, mark) in enumerate(map(tuple, text.split()), 1)
     ]
 
 

@@ -177,7 +177,8 @@ def cut(connection: AsyncConnection[TupleRow]) -> None:
 
 def is_unavailable(exc: psycopg.Error) -> bool:
     """Tell a database that cannot be written now from something that cannot be stored at all."""
-    return not isinstance(exc, psycopg.DataError | psycopg.IntegrityError)
+    of_the_request = psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded
+    return not isinstance(exc, of_the_request)
 
 
 def _line(exc: psycopg.Error) -> str:

@@ -175,7 +175,7 @@ class PostgresLedger:
 
     def store_set(self, scope: str, key: str, value: bytes, *, ttl: float | None = None) -> None:
         """See `Ledger.store_set`."""
-        row = (scope.encode(), key.encode(), value, expiry(ttl))
+        row = (_utf8(scope), _utf8(key), value, expiry(ttl))
         with self._unavailable():
             self._db.execute(_SET_VALUE, row)
 
@@ -228,8 +228,7 @@ class PostgresLedger:
     def _values(self, scope: str, end: bytes, limit: int) -> list[StoreItem]:
         """Read the values of a scope, and of those that begin like it and go on with less than ``end``."""
         first = _utf8(scope)
-        last = None if first is None else first + end
-        return [_store_item(row) for row in self._read(_VALUES, (first, last, clock.now(), limit))]
+        return [_store_item(row) for row in self._read(_VALUES, (first, first + end, clock.now(), limit))]
 
     def _discard(self, delivery_id: int, at: datetime) -> bool:
         return self._change(lambda: changes.discard_unfinished(self._db, delivery_id, at))
@@ -252,12 +251,9 @@ def _possible(delivery_ids: Sequence[int]) -> list[int]:
     return [delivery_id for delivery_id in dict.fromkeys(delivery_ids) if bound(delivery_id) is not None]
 
 
-def _utf8(text: str) -> bytes | None:
-    """Return a name as the table holds it; ``None``, which equals nothing, for one that is no UTF-8."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return None
+def _utf8(text: str) -> bytes:
+    """Return a scope or a key as the table holds it."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _as_it_is(moment: datetime) -> datetime:
@@ -274,8 +270,8 @@ def _delivery(row: _Row, failed: Sequence[Attempt] | None = None) -> DeliveryRec
 
 def _store_item(row: _Row) -> StoreItem:
     return StoreItem(
-        scope=row["scope"].decode(),
-        key=row["key"].decode(),
+        scope=row["scope"].decode("utf-8", "surrogatepass"),
+        key=row["key"].decode("utf-8", "surrogatepass"),
         value=row["value"],
         expires_at=row["expires_at"],
     )
