@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from router.inbox.postgres.database import Database
 from tests.system.conftest import Report
 from tests.system.judge import until
-from tests.system.replicas.fleet import Fleet, Replica
+from tests.system.replicas.fleet import ALL, Fleet, Replica
 from tests.system.replicas.judge import AUDIT, handlings, judge, read, taken_over_after
 from tests.system.replicas.load import Load, load_on
 from tests.system.replicas.servers import Server
@@ -25,6 +25,11 @@ from tests.system.sender import ready, send, until_ready
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 Ask = Callable[[str], Sequence[Any]]
+#: How many dead letters there are, and how many attempts the least tried of them had.
+DEAD = "SELECT count(*), min(attempts) FROM router.deliveries WHERE status = 'dead'"
+#: How many wait for another attempt.
+FAILED = "SELECT count(*) FROM router.deliveries WHERE status = 'pending' AND attempts = 1"
+STATUSES = "SELECT route, status, count(*) FROM router.deliveries GROUP BY 1, 2 ORDER BY 1, 2"
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +150,7 @@ async def test_one_that_stood_still_longer_than_its_lease_is_not_believed(
         verdict = await judge(fleet, ask, load.answered)
         refused = sum(record["count"] for record in first.logged("inbox.stale_settles"))
         gaps = taken_over_after(handlings(read(fleet.records)), frozen_at, first.name)
-        report(f"{verdict}; {refused} stale outcomes were refused; lanes went on within {max(gaps):.2f} s")
+        report(f"{verdict}; {refused} stale outcomes refused; lanes went on within {max(gaps):.2f} s")
 
         assert verdict.wrong == []
         assert refused
@@ -155,26 +160,47 @@ async def test_one_that_stood_still_longer_than_its_lease_is_not_believed(
             assert (earlier.start.replica, earlier.start.at < frozen_at + 0.1) == (first.name, True)
 
 
+KILLER = (
+    "{name: killer, type: incomingMessageReceived, when: {text: [{prefix: deadly}]}, stop: true, "
+    "handler: deadly, retry: {attempts: 3}}"
+)
+
+
 async def test_a_handler_that_kills_its_replicas_ends_as_a_dead_letter(
     server: Server, tmp_path: Path, report: Report
 ) -> None:
-    retry = "retry: {attempts: 3, first: 100ms}"
-    route = (
-        f"{{name: all, type: incomingMessageReceived, handler: deadly, options: {{takes: 30ms}}, {retry}}}"
-    )
-    async with three(server, tmp_path, route) as (fleet, ask):
+    others = ALL.replace("100ms}", "30ms}, retry: {attempts: 20, first: 100ms}")
+    async with three(server, tmp_path, KILLER, others) as (fleet, ask):
         async with load_on(lambda: fleet.replicas, every=0.1) as load, restarting(fleet) as restarts:
             await load.until(50)
-            await send(fleet.replicas[0], "deadly", 1)
-            await until(lambda: ask("SELECT FROM router.deliveries WHERE status = 'dead'"), what="its death")
+            with suppress(OSError, EOFError):  # it may be gone before it has answered
+                await send(fleet.replicas[0], "deadly", 1)
+            await until(lambda: ask(DEAD) == [(1, 3)], what="a dead letter of three attempts")
             await load.until(50)
-        verdict = await judge(fleet, ask, load.answered, dead={("all", "deadly", 1)})
+        verdict = await judge(fleet, ask, load.answered)
         killed = [line.replica for line in read(fleet.records) if line.chat == "deadly"]
-        report(f"{verdict}; it killed {killed}; {len(restarts)} restarts")
+        report(f"{verdict}; it killed {', '.join(killed)}; {len(restarts)} restarts")
 
         assert (verdict.wrong, verdict.overlaps) == ([], [])
-        assert ask("SELECT count(*), min(attempts) FROM router.deliveries WHERE status = 'dead'") == [(1, 3)]
+        assert ask(DEAD) == [(1, 3)]
         assert 3 <= len(killed) <= 4  # the first one may leave no trace
+
+
+@pytest.mark.xfail(reason="what is taken over together starts together, and dies together until it is dead")
+async def test_what_ran_beside_a_handler_that_kills_its_replicas_is_done(
+    server: Server, tmp_path: Path
+) -> None:
+    route = ALL.replace("keep", "deadly").replace("100ms}", "1s}, retry: {attempts: 3}")
+    async with three(server, tmp_path, route) as (fleet, ask), restarting(fleet):
+        for chat in range(8):
+            await send(fleet.replicas[0], f"other{chat}", 1)
+        await until(lambda: started(fleet, "all") == 8, what="eight that run")
+        with suppress(OSError, EOFError):  # it may be gone before it has answered
+            await send(fleet.replicas[0], "deadly", 1)
+        unfinished = "SELECT 1 FROM router.deliveries WHERE status IN ('pending', 'running')"
+        await until(lambda: not ask(unfinished), what="the end of all")
+
+        assert ask(STATUSES) == [("all", "dead", 1), ("all", "done", 8)]
 
 
 @asynccontextmanager
@@ -296,8 +322,8 @@ async def test_what_an_operator_changes_is_taken_up_at_once(
         broken.touch()
         load = Load(lambda: fleet.replicas, instances=4, chats=2, every=0, total=4)
         await load.run()  # two of each of eight chats
-        await until(lambda: started(fleet, "all") == 16, what="sixteen dead letters")
-        await until(lambda: started(fleet, "patient") == 8, what="eight that wait for their retry")
+        await until(lambda: ask(DEAD) == [(16, 1)], what="sixteen dead letters")
+        await until(lambda: ask(FAILED) == [(8,)], what="eight that wait for their retry")
         broken.unlink()
 
         retried = await _change(fleet, "all", 16, "dead", "retry", "--route", "all")
@@ -317,8 +343,7 @@ async def test_what_an_operator_changes_is_taken_up_at_once(
         )
 
         assert [verdict.wrong for verdict in verdicts] == [[], []]
-        statuses = "SELECT route, status, count(*) FROM router.deliveries GROUP BY 1, 2 ORDER BY 1, 2"
-        assert ask(statuses) == [("all", "done", 17), ("patient", "discarded", 8), ("patient", "done", 8)]
+        assert ask(STATUSES) == [("all", "done", 17), ("patient", "discarded", 8), ("patient", "done", 8)]
 
 
 def started(fleet: Fleet, route: str) -> int:
