@@ -77,6 +77,7 @@ def _measure(rows: Sequence[Row], effort: Effort) -> Results:
     _WORK.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=_WORK) as name:
         folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL runs as another user
         results = Results(
             date=datetime.now(UTC).date().isoformat(),
             machine=machine.facts(folder),

@@ -1,4 +1,4 @@
-"""Closed loop: wrk sends as fast as it is answered, over 32 connections. It shows how much a server does."""
+"""Closed loop: wrk sends as fast as it is answered, over 32 connections. It shows how much servers do."""
 
 from __future__ import annotations
 
@@ -23,15 +23,35 @@ class Load:
     seconds: float
 
 
-def load(url: str, run: str, seconds: float, log: Path, *, kind: str = KIND, chats: int = 500) -> Load:
+def load(
+    url: str,
+    run: str,
+    seconds: float,
+    log: Path,
+    *,
+    kind: str = KIND,
+    chats: int = 500,
+    hot: bool = False,
+    connections: int = CONNECTIONS,
+) -> Load:
     """Send notifications for so long; each has an ``idMessage`` of its own as long as ``run`` is.
+
+    Args:
+        url: Where they are posted.
+        run: Makes their ``idMessage`` their own.
+        seconds: How long.
+        log: Takes what wrk complains of.
+        kind: Their ``typeWebhook``.
+        chats: How many chats they are of.
+        hot: Whether three of ten are of one chat more.
+        connections: How many wait for an answer at any time.
 
     Raises:
         CannotMeasure: Not every answer was 200.
     """
     printed = run_pinned(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}", "-s", str(_SCRIPT), url],
-        environ={"RUN": run, "TYPE": kind, "CHATS": str(chats)},
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}", "-s", str(_SCRIPT), url],
+        environ={"RUN": run, "TYPE": kind, "CHATS": str(chats), "HOT": "3" if hot else "0"},
         log=log,
     )
     return parse(printed)

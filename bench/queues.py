@@ -71,7 +71,7 @@ def queues(folder: Path) -> Iterator[Queues]:
     command = [sys.executable, "-m", "bench.stand_in", str(port)]
     log, root = folder / "stand_in.log", Path(__file__).parents[1]
     with (
-        serving(command, port=port, path="", log=log, cwd=root, core=cores()[1]) as server,
+        serving(command, port=port, path="", log=log, cwd=root, on=cores()[1:]) as server,
         closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection,
     ):
         yield Queues(server, connection)

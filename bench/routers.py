@@ -1,10 +1,10 @@
-"""The router that is measured: ``router serve`` with routes of ours, a JSON log and an inbox in SQLite."""
+"""The router that is measured: ``router serve`` with routes of ours, a JSON log and, if nothing else is said, SQLite."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,11 +48,18 @@ class Router:
         (self.folder / "routes.yaml").write_text("\n".join(lines) + "\n", "utf-8")
 
     @contextmanager
-    def serve(self, *program: str) -> Iterator[Server]:
-        """Run it until the block ends; ``program`` is what Python runs, if not the package ``router``."""
+    def serve(self, *program: str, on: Sequence[int] = ()) -> Iterator[Server]:
+        """Run it until the block ends.
+
+        Args:
+            program: What Python runs, if not the package ``router``.
+            on: The processors; the first one when left out.
+        """
         port = free_port()
         command = [sys.executable, *(program or ("-m", "router")), "serve", "--port", str(port)]
-        with serving(command, port=port, path="/webhook", log=self.log, cwd=self.folder, ready=200) as server:
+        with serving(
+            command, port=port, path="/webhook", log=self.log, cwd=self.folder, ready=200, on=on
+        ) as server:
             yield server
 
     def lines(self, event: str) -> int:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,15 @@ class Process:
         """Return what the first thread has used of it: in the router the event loop's."""
         return cpu_of(Path(f"/proc/{self.pid}/task/{self.pid}/stat").read_text("ascii"))
 
+    def cpu_with_children(self) -> Cpu:
+        """Return the processor time that it and its children have used, those that have ended included."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text("ascii")
+        total = cpu_of(stat) + cpu_of_ended(stat)
+        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text("ascii").split():
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ends just now
+                total += cpu_of(Path(f"/proc/{child}/stat").read_text("utf-8", "replace"))
+        return total
+
     def rss(self) -> float:
         """Return the memory it holds, in MB."""
         return memory_of(self._status(), "VmRSS")
@@ -89,7 +98,7 @@ def serving(
     log: Path,
     cwd: Path,
     ready: int | None = None,
-    core: int | None = None,
+    on: Sequence[int] = (),
 ) -> Iterator[Server]:
     """Run a server until the block ends.
 
@@ -100,24 +109,23 @@ def serving(
         log: Takes what it prints.
         cwd: Where it runs.
         ready: Status of ``/readyz`` that says it is ready; any answer does when left out.
-        core: The processor; the first one when left out.
+        on: The processors; the first one when left out.
 
     Raises:
         CannotMeasure: It ended, or did not answer in time.
     """
     started = time.perf_counter()
-    with running(command, log=log, cwd=cwd, core=core) as process:
+    with running(command, log=log, cwd=cwd, on=on) as process:
         _wait_for(process, port, ready, log)
         yield Server(process.pid, f"http://127.0.0.1:{port}{path}", time.perf_counter() - started)
 
 
 @contextmanager
 def running(
-    command: Sequence[str], *, log: Path, cwd: Path, core: int | None = None
+    command: Sequence[str], *, log: Path, cwd: Path, on: Sequence[int] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process on one processor, the first one when left out, until the block ends."""
-    server_core, _ = cores()
-    pinned = ["taskset", "-c", str(server_core if core is None else core), *command]
+    """Run a process on these processors, the first one when left out, until the block ends."""
+    pinned = ["taskset", "-c", ",".join(map(str, on or cores()[:1])), *command]
     with log.open("ab") as file:
         process = subprocess.Popen(pinned, cwd=cwd, stdout=file, stderr=file)
     try:
@@ -162,6 +170,12 @@ def cpu_of(stat: str) -> Cpu:
     """Read the text of ``/proc/PID/stat``, in which the name of the program may hold anything."""
     fields = stat.rpartition(")")[2].split()
     return Cpu(int(fields[11]) / _TICKS, int(fields[12]) / _TICKS)
+
+
+def cpu_of_ended(stat: str) -> Cpu:
+    """Read of the text of ``/proc/PID/stat`` what the children that have ended had used."""
+    fields = stat.rpartition(")")[2].split()
+    return Cpu(int(fields[13]) / _TICKS, int(fields[14]) / _TICKS)
 
 
 def memory_of(status: str, field: str) -> float:

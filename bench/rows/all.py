@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from bench.rows import backlog, isolation, polling, rate, retention, stages, start, webhook
+from bench.rows import backlog, isolation, polling, rate, replicas, retention, stages, start, webhook
 
-ROWS = [webhook.ROW, stages.ROW, rate.ROW, polling.ROW, backlog.ROW, retention.ROW, isolation.ROW, start.ROW]
+ROWS = [
+    webhook.ROW,
+    stages.ROW,
+    rate.ROW,
+    polling.ROW,
+    backlog.ROW,
+    retention.ROW,
+    isolation.ROW,
+    replicas.ROW,
+    start.ROW,
+]
