@@ -91,6 +91,8 @@ class Claim:
     lease: int = 0
     #: It may have taken a process down: it is shown as running before it runs.
     is_suspect: bool = False
+    #: It ran when a process ended: of those one runs at a time, so that the innocent ones do not end with it.
+    was_cut_off: bool = False
 
 
 class AttemptOutcome(StrEnum):

@@ -186,7 +186,6 @@ async def test_a_handler_that_kills_its_replicas_ends_as_a_dead_letter(
         assert 3 <= len(killed) <= 4  # the first one may leave no trace
 
 
-@pytest.mark.xfail(reason="what is taken over together starts together, and dies together until it is dead")
 async def test_what_ran_beside_a_handler_that_kills_its_replicas_is_done(
     server: Server, tmp_path: Path
 ) -> None:

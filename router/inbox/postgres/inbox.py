@@ -103,6 +103,9 @@ class PostgresInbox:
         #: Of each lane that is ours the last event that we know of.
         self._last: dict[LaneName, int] = {}
         self._until = 0.0
+        #: Held by the one claim that runs and was cut off before.
+        self._alone = asyncio.Lock()
+        self._runs_alone: Claim | None = None
         self._announcement: asyncio.TimerHandle | None = None
         self._lapse: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -181,6 +184,7 @@ class PostgresInbox:
     def settle(self, claim: Claim, outcome: Outcome) -> None:
         """See `Inbox.settle`."""
         self._writer.ask(Settle(claim, outcome))
+        self._ended(claim)
         self._awaited.ended(claim, outcome)  # a retry is ours: GREEN-API need not send it again
         if claim.lease != self._lease.id:
             self._lanes.finished(claim)
@@ -195,6 +199,7 @@ class PostgresInbox:
     def release(self, claim: Claim) -> None:
         """See `Inbox.release`."""
         self._writer.ask(Release(claim))
+        self._ended(claim)
         if claim.lease == self._lease.id:
             self._lanes.changed(claim.route, claim.lane)
         self._lanes.finished(claim)
@@ -243,8 +248,14 @@ class PostgresInbox:
     async def _show_running(self, claim: Claim) -> bool:
         """Show a claim as running before it runs; return whether it may, which it may not if it is void."""
         shown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._writer.ask(Start(claim, shown))
         try:
+            if claim.was_cut_off:
+                await self._alone.acquire()
+                self._runs_alone = claim
+            if self._stopping:
+                self.release(claim)
+                return False
+            self._writer.ask(Start(claim, shown))
             await shown
         except (asyncio.CancelledError, InboxUnavailable) as exc:
             self.release(claim)
@@ -255,6 +266,11 @@ class PostgresInbox:
 
     def _hurry(self) -> None:
         self._lease.hurry()
+
+    def _ended(self, claim: Claim) -> None:
+        if claim is self._runs_alone:
+            self._runs_alone = None
+            self._alone.release()
 
     def _recount(self) -> None:
         self._housekeeping.recount()
@@ -400,4 +416,5 @@ def _next_attempt(claim: Claim, outcome: Retry) -> Claim:
         claim.size,
         claim.lease,
         claim.is_suspect,
+        was_cut_off=False,
     )

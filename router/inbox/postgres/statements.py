@@ -73,7 +73,7 @@ SELECT lanes.route, lanes.lane, lanes.last, lanes.careful_until, page.*
 FROM unnest(%(routes)s::text[], %(lanes)s::text[], %(most)s::integer[]) AS asked (route, lane, most)
 JOIN lanes ON lanes.route = asked.route AND lanes.lane = asked.lane AND lanes.owner = %(me)s
 LEFT JOIN LATERAL (
-    SELECT d.id, d.attempts, d.round_attempts, d.blocked, d.due_at, d.delay,
+    SELECT d.id, d.was_cut_off, d.attempts, d.round_attempts, d.blocked, d.due_at, d.delay,
            e.id AS event_id, e.instance, e.received_at, e.transport, e.body, count(*) OVER () AS found,
            sum(octet_length(e.body)) OVER (ORDER BY d.id) - octet_length(e.body) AS bytes_before
     FROM (SELECT * FROM deliveries

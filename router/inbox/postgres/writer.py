@@ -211,6 +211,8 @@ class Writer:
         stale = len(_all(Settle, void))
         if stale:
             _log.warning("inbox.stale_settles", count=stale, replica=me)
+        for one in void:
+            one.refused(InboxUnavailable("the lease is over under which it was claimed"))
         return [request for request in group if request not in void] if void else list(group)
 
     async def _do(self, group: Sequence[Request], me: int) -> None:
@@ -443,11 +445,11 @@ def _in_turn(
 def _page(request: Load, rows: Sequence[TupleRow], me: int) -> tuple[list[Waiting], bool]:
     """Return the deliveries of a lane as they were found, and whether there are more."""
     page: list[Waiting] = []
-    for _, careful_until, delivery_id, *facts, _, _ in rows:
+    for _, careful_until, delivery_id, was_cut_off, *facts, _, _ in rows:
         if delivery_id is None:
             return [], False
         claim, wait = _claim(request.lane, delivery_id, me, facts)
-        claim.is_suspect = delivery_id <= careful_until
+        claim.is_suspect, claim.was_cut_off = delivery_id <= careful_until, was_cut_off
         # Only the first of a lane is ever held up: one that waits for a retry begins a page of its own.
         if page and wait is not None:
             return page, True

@@ -265,6 +265,39 @@ async def test_of_a_replica_that_died_all_that_waits_is_shown_before_it_runs(pos
         assert statuses(postgres_url)[0] == (1, "running", 0)
 
 
+async def test_of_those_that_ran_when_a_replica_died_one_runs_at_a_time(postgres_url: str) -> None:
+    """Or the innocent ones would end with the one that takes its process down, each time."""
+    async with opened(postgres_url) as inbox:
+        for chat in ("a", "b"):
+            await inbox.put(entry(event(ord(chat), chat=chat)))
+        claims = [await claim(inbox), await claim(inbox)]
+        for one in claims:
+            inbox.started(one)
+        await drain(inbox)
+        ask(postgres_url, f"SELECT end_lease({claims[0].lease}, true)")
+        await until(lambda: inbox._lease.id == claims[0].lease + 1)
+        for one in claims:
+            inbox.settle(one, Done(attempt()))
+
+        first = await claim(inbox)
+        assert await no_claim(inbox)
+        inbox.settle(first, Done(attempt(2)))
+        assert (await claim(inbox)).attempt == 2
+
+
+async def test_a_claim_that_is_void_before_it_runs_is_not_handed_out(postgres_url: str) -> None:
+    async with opened(postgres_url) as inbox:
+        await inbox.put(entry(event(1)))
+        stale = await claim(inbox)
+        stale.is_suspect = True
+        ask(postgres_url, f"SELECT end_lease({stale.lease}, true)")
+        await until(lambda: inbox._lease.id == stale.lease + 1)
+        with fail_after(5):
+            assert not await inbox._show_running(stale)
+        with fail_after(5):
+            assert (await claim(inbox)).lease == stale.lease + 1
+
+
 def test_of_many_that_start_at_once_one_makes_the_tables(postgres_server: str) -> None:
     name = f"at_once_{random.randrange(10**9)}"
     ask(postgres_server.replace("NAME", "postgres"), f"CREATE DATABASE {name}")

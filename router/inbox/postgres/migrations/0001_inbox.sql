@@ -43,6 +43,7 @@ CREATE TABLE deliveries (
     due_at         timestamptz,
     delay          double precision,        -- seconds from the last attempt to due_at
     running_since  timestamptz,             -- when the attempt that is shown as running began
+    was_cut_off    boolean NOT NULL DEFAULT false, -- the last attempt ended with its replica
     started_at     timestamptz,             -- of the attempt that is done
     duration       double precision,        -- of the attempt that is done, in seconds
     plugin         text,                    -- of the attempt that is done
@@ -211,7 +212,7 @@ BEGIN
     UPDATE deliveries SET status = f.status, attempts = f.attempts,
         round_attempts = coalesce(f.round_attempts, deliveries.round_attempts),
         blocked = coalesce(f.blocked, deliveries.blocked), due_at = f.due_at, delay = f.delay,
-        settled_at = f.settled_at, error = f.error
+        was_cut_off = false, settled_at = f.settled_at, error = f.error
     FROM jsonb_to_recordset(failures) AS f (id bigint, status text, attempts integer, round_attempts integer,
         blocked double precision, due_at timestamptz, delay double precision, settled_at timestamptz, error text)
     WHERE deliveries.id = f.id AND deliveries.status IN ('pending', 'running');
@@ -236,7 +237,7 @@ BEGIN
     PERFORM FROM lanes WHERE owner = gone ORDER BY route, lane FOR UPDATE;
     WITH cut_off AS (
         UPDATE deliveries SET status = 'pending', due_at = NULL, attempts = attempts + 1,
-            round_attempts = round_attempts + 1, error = 'the process ended while the handler ran'
+            round_attempts = round_attempts + 1, was_cut_off = true, error = 'the process ended while the handler ran'
         FROM lanes WHERE lanes.owner = gone AND deliveries.route = lanes.route
             AND deliveries.lane = lanes.lane AND deliveries.status = 'running'
         RETURNING deliveries.id, attempts, running_since, error)
