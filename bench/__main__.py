@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import machine, report
+from bench import machine, postgres, report
 from bench.figures import CannotMeasure, Figure
 from bench.neighbours import Neighbours
 from bench.others import VENV
@@ -80,7 +80,7 @@ def _measure(rows: Sequence[Row], effort: Effort) -> Results:
         folder.chmod(0o755)  # PostgreSQL runs as another user
         results = Results(
             date=datetime.now(UTC).date().isoformat(),
-            machine=machine.facts(folder),
+            machine={**machine.facts(folder), "PostgreSQL": postgres.version()},
             results=tuple(_result(row, effort, folder) for row in rows),
         )
     _print_verdict(results)

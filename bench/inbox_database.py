@@ -36,9 +36,9 @@ SELECT (SELECT count(*) FROM events), txid_snapshot_xmax(txid_current_snapshot()
     pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
     (SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
      WHERE relnamespace = 'router'::regnamespace AND relkind = 'r')"""
-_CALLS = """
-SELECT query, calls, total_exec_time FROM pg_stat_statements
-WHERE query NOT LIKE '%pg_stat_statements%' ORDER BY total_exec_time DESC"""
+_STATEMENTS = """
+SELECT query, toplevel, sum(calls)::bigint, sum(total_exec_time) FROM public.pg_stat_statements
+WHERE userid = 'router'::regrole GROUP BY query, toplevel ORDER BY 4 DESC"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,24 @@ class Usage:
         return Usage(*(getattr(self, one.name) - getattr(other, one.name) for one in fields(self)))
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement, and how often it was carried out since statements are counted."""
+
+    text: str
+    #: Whether a router sent it; else a function of the database called it.
+    is_sent: bool
+    calls: int
+    #: Milliseconds in all.
+    took: float
+
+
 class InboxDatabase:
-    """An inbox that routers run on."""
+    """An inbox that routers run on.
+
+    Args:
+        url: For a superuser.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -99,16 +115,17 @@ class InboxDatabase:
             db.execute("CHECKPOINT")
 
     def count_statements(self) -> None:
-        """Count statements from now on; the server has to have loaded ``pg_stat_statements``."""
+        """Count statements anew from now on; the server has to have loaded ``pg_stat_statements``."""
         with self._open() as db:
             db.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public")
+            db.execute("ALTER SYSTEM SET pg_stat_statements.track = 'all'")
+            db.execute("SELECT pg_reload_conf()")
             db.execute("SELECT public.pg_stat_statements_reset()")
 
-    def statements(self) -> list[tuple[str, int, float]]:
-        """Return statements, how often each was sent, and the milliseconds that it took in all."""
+    def statements(self) -> list[Statement]:
+        """Return what was carried out since `count_statements`, what took the longest first."""
         with self._open() as db:
-            db.execute("SET search_path = router, public")
-            return db.execute(_CALLS).fetchall()
+            return [Statement(*row) for row in db.execute(_STATEMENTS)]
 
     @contextmanager
     def _open(self) -> Iterator[psycopg.Connection[TupleRow]]:

@@ -50,21 +50,28 @@ def postgres(folder: Path, *, preload: str = "") -> Iterator[Postgres]:
         shutil.chown(data, _USER)
     _initdb(tools, data)
     settings = ["listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={data}"]
-    options = [f"--{setting}" for setting in [*settings, f"shared_preload_libraries={preload}"]]
+    if preload:
+        settings.append(f"shared_preload_libraries={preload}")
+    options = [f"--{setting}" for setting in settings]
     command = [*_as_user(), str(tools / "postgres"), "-D", str(data), *options]
-    url = f"postgresql://{_USER}@127.0.0.1:{port}/postgres"
+    server = f"postgresql://{{}}@127.0.0.1:{port}/{{}}"
     with running(command, log=log, cwd=data, on=cores()) as process:
-        _wait_for(url, process, log)
-        yield Postgres(process.pid, url, InboxDatabase(url))
+        _wait_for(server.format(_USER, "postgres"), process, log)
+        _make_database(server.format(_USER, "postgres"))
+        yield Postgres(
+            process.pid, server.format("router", "router"), InboxDatabase(server.format(_USER, "router"))
+        )
 
 
 def version() -> str:
-    """Return the version of the server that is measured; empty where there is none."""
+    """Return the version of the server that is measured; a dash where there is none."""
     try:
         tools = _tools()
     except CannotMeasure:
-        return ""
-    printed = subprocess.run([str(tools / "postgres"), "--version"], capture_output=True, text=True, check=True)
+        return "–"
+    printed = subprocess.run(
+        [str(tools / "postgres"), "--version"], capture_output=True, text=True, check=True
+    )
     return printed.stdout.split()[2]
 
 
@@ -95,6 +102,12 @@ def _as_user() -> Sequence[str]:
     if os.geteuid() != 0:
         return []
     return ["setpriv", "--reuid", _USER, "--regid", _USER, "--clear-groups"]
+
+
+def _make_database(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("CREATE ROLE router LOGIN")
+        db.execute("CREATE DATABASE router OWNER router")
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from bench import closed_loop
 from bench.closed_loop import CONNECTIONS, KIND
 from bench.figures import CannotMeasure
+from bench.inbox_database import Usage
 from bench.machine import cores
 from bench.postgres import Postgres
 from bench.routers import Router
@@ -29,6 +31,7 @@ class Turn:
     #: Of the replicas, and of the database.
     replicas: Cpu
     database: Cpu
+    usage: Usage
 
     @property
     def rate(self) -> float:
@@ -70,23 +73,32 @@ class Replicas:
             self.routers.append(router)
 
     def take_turn(self, run: str, seconds: float, *, kind: str = KIND, hot: bool = False) -> Turn:
-        """Send to all of them at once, and wait until all is settled.
+        """Have wrk send to all of them at once, and wait until all is settled.
 
         Raises:
             CannotMeasure: Something was not answered with 200, or not settled.
         """
+        return self.turn(lambda: self._load(run, seconds, kind, hot))
+
+    def turn(self, load: Callable[[], int]) -> Turn:
+        """Have something send notifications and tell how many, and wait until all is settled.
+
+        Raises:
+            CannotMeasure: Something was not settled.
+        """
         inbox = self._database.inbox
         inbox.clean()
-        done, replicas, database = inbox.deliveries().get("done", 0), self.cpu(), self._database.cpu_with_children()
+        done, usage = inbox.deliveries().get("done", 0), inbox.usage()
+        cpu, of_database = self.cpu(), self._database.cpu_with_children()
         began = time.perf_counter()
-        requests = self._load(run, seconds, kind, hot)
+        requests = load()
         inbox.wait_until_settled()
         took = time.perf_counter() - began
-        used, used_there = self.cpu() - replicas, self._database.cpu_with_children() - database
+        cpu, of_database = self.cpu() - cpu, self._database.cpu_with_children() - of_database
         found = inbox.deliveries()
         if not requests <= found.get("done", 0) - done <= requests + CONNECTIONS or len(found) > 1:
             raise CannotMeasure(f"{requests} notifications were answered beside {done} before: {found}")
-        return Turn(requests, took, used, used_there)
+        return Turn(requests, took, cpu, of_database, inbox.usage() - usage)
 
     def cpu(self) -> Cpu:
         """Return the processor time that they have used."""

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from bench.rows import backlog, isolation, polling, rate, replicas, retention, stages, start, webhook
+from bench.rows import (
+    backlog,
+    database,
+    isolation,
+    polling,
+    rate,
+    rate_postgres,
+    replicas,
+    retention,
+    stages,
+    start,
+    webhook,
+)
 
 ROWS = [
     webhook.ROW,
@@ -13,5 +25,7 @@ ROWS = [
     retention.ROW,
     isolation.ROW,
     replicas.ROW,
+    rate_postgres.ROW,
+    database.ROW,
     start.ROW,
 ]
