@@ -20,15 +20,18 @@ SELECT count(*) FROM (
     SELECT started_at, lag(started_at + (duration - 0.001) * interval '1 second') OVER lanes AS free_at
     FROM deliveries WINDOW lanes AS (PARTITION BY route, lane ORDER BY id)) AS calls
 WHERE started_at < free_at"""
-# A connection of wrk sends its next notification once the last was answered, and it comes to a chat again after
-# all the others: so no two of a chat are on their way at a time, but of the hot one. That has only the order in
-# which its notifications were stored.
+# A connection of wrk sends its next notification once the last was answered, and it comes to a chat again
+# after all the others: so no two of a chat are on their way at a time, but of the hot one. That has only the
+# order in which its notifications were stored.
 _TURNED_ROUND = """
 SELECT count(*) FROM (
     SELECT number, lag(number) OVER (PARTITION BY route, lane, run ORDER BY started_at, id) AS before
-    FROM (SELECT d.*, regexp_replace(sent, '-[0-9]+$', '') AS run, substring(sent, '[0-9]+$')::int AS number
-          FROM (SELECT d.id, route, lane, started_at, convert_from(body, 'UTF8')::jsonb ->> 'idMessage' AS sent
-                FROM deliveries d JOIN events e ON e.seq = d.event WHERE chat <> '78000000000@c.us') AS d) AS d) AS calls
+    FROM (SELECT d.*, regexp_replace(sent, '-[0-9]+$', '') AS run,
+                 substring(sent, '[0-9]+$')::integer AS number
+          FROM (SELECT d.id, route, lane, started_at,
+                       convert_from(body, 'UTF8')::jsonb ->> 'idMessage' AS sent
+                FROM deliveries d JOIN events e ON e.seq = d.event
+                WHERE chat <> '78000000000@c.us') AS d) AS d) AS calls
 WHERE number < before"""
 _REPEATED = "SELECT count(*) FROM deliveries WHERE attempts > 1"
 _USAGE = """
