@@ -159,7 +159,8 @@ def test_where_all_is_done_no_rule_is_broken(postgres_url: str) -> None:
 
 
 def test_who_settles_is_noted_with_the_owner_of_the_lane(postgres_url: str) -> None:
-    with Database(f"{postgres_url}&application_name=r1").connect_now() as connection:
+    mark = "&" if "?" in postgres_url else "?"
+    with Database(f"{postgres_url}{mark}application_name=r1").connect_now() as connection:
         connection.execute(AUDIT.encode())
         connection.execute(
             "INSERT INTO replicas (name, expires_at) VALUES ('host/11', now());"
