@@ -140,17 +140,19 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_repeats_nothing(
 async def test_one_that_stood_still_longer_than_its_lease_is_not_believed(
     server: Server, tmp_path: Path, report: Report
 ) -> None:
-    async with three(server, tmp_path) as (fleet, ask):
+    # So slow that what it did when it froze runs in another when it wakes up, and would be settled twice.
+    slow = ALL.replace("100ms", "1500ms")
+    async with three(server, tmp_path, slow) as (fleet, ask):
         first = fleet.replicas[0]
-        async with load_on(lambda: fleet.replicas, limit=0.5) as load:
-            await load.until(200)
+        async with load_on(lambda: fleet.replicas, every=0.4, limit=0.5) as load:
+            await load.until(48)
             frozen_at = time.monotonic()
             first.freeze()
             await until(lambda: fleet.logged("inbox.took_over"), what="a takeover")
-            await load.until(100)
+            await asyncio.sleep(max(0.0, frozen_at + 2.0 - time.monotonic()))  # the lease
             first.thaw()
             await until(lambda: len(first.logged("inbox.joined")) == 2, what="a new lease")
-            await load.until(200)
+            await load.until(24)
         verdict = await judge(fleet, ask, load.answered)
         refused = sum(record["count"] for record in first.logged("inbox.stale_settles"))
         gaps = taken_over_after(handlings(read(fleet.records)), frozen_at, first.name)
@@ -248,7 +250,7 @@ async def test_the_database_is_killed_and_comes_back(server: Server, tmp_path: P
 async def test_the_database_is_away_for_longer_than_the_lease(
     server: Server, tmp_path: Path, report: Report
 ) -> None:
-    slow = ALL.replace("100ms", "500ms")  # deliveries wait in memory all the time
+    slow = ALL.replace("100ms", "700ms")  # deliveries wait in memory all the time
     async with three(server, tmp_path, slow) as (fleet, ask):
         async with load_on(lambda: fleet.replicas) as load:
             await load.until(200)
@@ -261,7 +263,7 @@ async def test_the_database_is_away_for_longer_than_the_lease(
             back_at = time.monotonic()
             for replica in fleet.replicas:
                 await until_ready(replica)
-            await load.until(100)
+            await load.until(24)
         verdict = await judge(fleet, ask, load.answered)
         meanwhile = [line for line in read(fleet.records) if over_at < line.at < back_at]
         report(f"{verdict}; refused {dict(load.refused)}")
