@@ -54,7 +54,7 @@ bench/$(VENV)/ready: bench/requirements.txt
 	bench/$(BIN)/pip install -q --require-hashes -r bench/requirements.txt
 	touch $@
 
-# What only `test-system` needs: GREEN-API's own client, and an S3-compatible store.
+# What only `test-system` needs: GREEN-API's own client, an S3-compatible store, PostgreSQL 17 and 18.
 tests/system/$(VENV)/ready: tests/system/requirements.txt
 	$(PYTHON) -m venv tests/system/$(VENV)
 	tests/system/$(BIN)/pip install -q --require-hashes -r tests/system/requirements.txt
