@@ -261,9 +261,9 @@ async def test_the_database_is_away_for_longer_than_the_lease(
             await _until_refused(load)
             await asyncio.to_thread(server.start)
             back_at = time.monotonic()
-            for replica in fleet.replicas:
-                await until_ready(replica)
             await load.until(24)
+        for replica in fleet.replicas:
+            await until_ready(replica)
         verdict = await judge(fleet, ask, load.answered)
         meanwhile = [line for line in read(fleet.records) if over_at < line.at < back_at]
         report(f"{verdict}; refused {dict(load.refused)}")
