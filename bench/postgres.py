@@ -54,13 +54,12 @@ def postgres(folder: Path, *, preload: str = "") -> Iterator[Postgres]:
         settings.append(f"shared_preload_libraries={preload}")
     options = [f"--{setting}" for setting in settings]
     command = [*_as_user(), str(tools / "postgres"), "-D", str(data), *options]
-    server = f"postgresql://{{}}@127.0.0.1:{port}/{{}}"
+    address = f"127.0.0.1:{port}"
+    url = f"postgresql://{_USER}@{address}"
     with running(command, log=log, cwd=data, on=cores()) as process:
-        _wait_for(server.format(_USER, "postgres"), process, log)
-        _make_database(server.format(_USER, "postgres"))
-        yield Postgres(
-            process.pid, server.format("router", "router"), InboxDatabase(server.format(_USER, "router"))
-        )
+        _wait_for(f"{url}/postgres", process, log)
+        _make_database(f"{url}/postgres")
+        yield Postgres(process.pid, f"postgresql://router@{address}/router", InboxDatabase(f"{url}/router"))
 
 
 def version() -> str:
@@ -69,10 +68,8 @@ def version() -> str:
         tools = _tools()
     except CannotMeasure:
         return "–"
-    printed = subprocess.run(
-        [str(tools / "postgres"), "--version"], capture_output=True, text=True, check=True
-    )
-    return printed.stdout.split()[2]
+    command = [str(tools / "postgres"), "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[2]
 
 
 def _tools() -> Path:

@@ -1,4 +1,4 @@
-"""The router that is measured: ``router serve`` with routes of ours, a JSON log and, if nothing else is said, SQLite."""
+"""The router that is measured: ``router serve`` with routes of ours, a JSON log, and SQLite or another inbox."""
 
 from __future__ import annotations
 

@@ -16,17 +16,17 @@ from bench.rows import Effort, Row
 
 ABOUT = """\
 What scaling is planned with: see [Scaling](../explanation/scaling.md). Two routers under the load of *Several
-replicas on PostgreSQL*, and at 200 notifications a second, all to one of the two: the less there is to do, the fewer
-share a transaction.
+replicas on PostgreSQL*, and at 200 notifications a second, all to one of the two: the less there is to do, the
+fewer share a transaction.
 
 - *Transactions* are those that write; *calls* are statements that were sent to PostgreSQL, counted by its
   extension `pg_stat_statements`, and each waits for its answer.
-- *WAL* are the bytes of the write-ahead log, with the whole pages that it takes in after a checkpoint (one was made
-  right before).
+- *WAL* are the bytes of the write-ahead log, with the whole pages that it takes in after a checkpoint (one
+  was made right before).
 - *On the disk* are the tables with their indexes: an event of 480 bytes of JSON with one settled delivery.
 - *Idle* is what a replica asks for that has nothing to do.
-- *A call of `write`* is how a replica writes all that it has at hand; what follows are its statements. Counting them
-  costs something, so the other figures are of turns in which they were not.
+- *A call of `write`* is how a replica writes all that it has at hand; what follows are its statements.
+  Counting them costs something, so the other figures are of turns in which they were not.
 """
 
 _ROUTE = "{name: all, type: incomingMessageReceived, handler: nothing}"

@@ -12,10 +12,10 @@ from bench.replicas import Replicas, Turn
 from bench.rows import Effort, Row
 
 ABOUT = """\
-Two routers with one inbox in PostgreSQL (its defaults: `fsync` and `synchronous_commit` are on), and wrk, which
-sends to both at once, 16 connections each, notifications of the same 500 chats. A turn goes from the first
-notification to the last settled delivery. PostgreSQL and the routers share both processors, and wrk has what
-it needs of the second: each of them would have processors of its own elsewhere.
+Two routers with one inbox in PostgreSQL (its defaults: `fsync` and `synchronous_commit` are on), and wrk,
+which sends to both at once, 16 connections each, notifications of the same 500 chats. A turn goes from the
+first notification to the last settled delivery. PostgreSQL and the routers share both processors, and wrk has
+what it needs of the second: each of them would have processors of its own elsewhere.
 
 - *One hot lane*: three of ten notifications are of one chat more; the figure is the time per notification,
   as a ratio to that without.
@@ -28,9 +28,10 @@ it needs of the second: each of them would have processors of its own elsewhere.
 
 _WAITING = "outgoingMessageReceived"
 _AT_ONCE, _WAITS = 10, 0.02
+_HOW = f"handler: record, concurrency: {_AT_ONCE}, options: {{seconds: {_WAITS}}}"
 _ROUTES = (
     "{name: all, type: incomingMessageReceived, handler: nothing}",
-    f"{{name: waiting, type: {_WAITING}, handler: record, concurrency: {_AT_ONCE}, options: {{seconds: {_WAITS}}}}}",
+    f"{{name: waiting, type: {_WAITING}, {_HOW}}}",
 )
 _MOST = 3
 
