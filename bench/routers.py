@@ -1,4 +1,4 @@
-"""The router that is measured: ``router serve`` with routes of ours, a JSON log, and SQLite or another inbox."""
+"""The router that is measured: ``router serve`` with routes of ours, a JSON log and, mostly, SQLite."""
 
 from __future__ import annotations
 

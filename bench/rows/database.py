@@ -16,8 +16,8 @@ from bench.rows import Effort, Row
 
 ABOUT = """\
 What scaling is planned with: see [Scaling](../explanation/scaling.md). Two routers under the load of *Several
-replicas on PostgreSQL*, and at 200 notifications a second, all to one of the two: the less there is to do, the
-fewer share a transaction.
+replicas on PostgreSQL*, and at 200 notifications a second, all to one of the two: the less there is to do,
+the fewer share a transaction.
 
 - *Transactions* are those that write; *calls* are statements that were sent to PostgreSQL, counted by its
   extension `pg_stat_statements`, and each waits for its answer.

@@ -46,13 +46,14 @@ _PLACES = ", ".join(f"%({name}){'b' if of == 'bytea' else 's'}::{of}[]" for name
 PLAN_BY_INDEX: Final = "SET enable_seqscan = off; SET jit = off"
 WRITE: Final = f"SELECT seqs, ids, owners, previous_ones, kept FROM write(%(me)s::bigint, {_PLACES})"
 FAIL: Final = "SELECT fail(%s, %s)"
+# The status is an expression in what goes by id: see ``write`` in the migrations.
 START: Final = """
 UPDATE deliveries SET status = 'running', running_since = s.since
 FROM hold_lease(%s), unnest(%s::bigint[], %s::timestamptz[]) AS s (id, since)
-WHERE deliveries.id = s.id AND status = 'pending'"""
+WHERE deliveries.id = s.id AND status || '' = 'pending'"""
 RELEASE: Final = """
 UPDATE deliveries SET status = 'pending' FROM hold_lease(%s)
-WHERE id = ANY(%s::bigint[]) AND status = 'running'"""
+WHERE id = ANY(%s::bigint[]) AND status || '' = 'running'"""
 GIVE_BACK: Final = """
 UPDATE lanes SET owner = NULL, free_since = clock_timestamp()
 FROM (SELECT route, lane FROM lanes JOIN unnest(%s::text[], %s::text[]) AS given (route, lane)

@@ -186,7 +186,9 @@ BEGIN
             duration = s.duration, plugin = s.plugin, settled_at = s.settled_at, due_at = NULL, error = NULL
         FROM unnest(s_id, s_attempts, s_started_at, s_duration, s_plugin, s_settled_at)
             AS s (id, attempts, started_at, duration, plugin, settled_at)
-        WHERE deliveries.id = s.id AND status IN ('pending', 'running');
+        -- By id: the status is an expression, or a plan made while few deliveries were there would go through
+        -- all that were ever unfinished since the last VACUUM.
+        WHERE deliveries.id = s.id AND status || '' IN ('pending', 'running');
     END IF;
 
     IF cardinality(r_route) > 0 THEN
@@ -215,7 +217,7 @@ BEGIN
         was_cut_off = false, settled_at = f.settled_at, error = f.error
     FROM jsonb_to_recordset(failures) AS f (id bigint, status text, attempts integer, round_attempts integer,
         blocked double precision, due_at timestamptz, delay double precision, settled_at timestamptz, error text)
-    WHERE deliveries.id = f.id AND deliveries.status IN ('pending', 'running');
+    WHERE deliveries.id = f.id AND deliveries.status || '' IN ('pending', 'running');
     INSERT INTO attempts (delivery, number, started_at, duration, outcome, error, traceback, plugin)
     SELECT f.id, f.number, f.started_at, f.duration, f.outcome, f.attempt_error, f.traceback, f.plugin
     FROM jsonb_to_recordset(failures) AS f (id bigint, number integer, started_at timestamptz,
