@@ -109,8 +109,7 @@ def write_values(
     """
     deliveries = [(n, new) for n, put in enumerate(puts, 1) for new in put.entry.deliveries]
     done = [(one.claim.id, one.outcome.attempt, one.at) for one in settles if isinstance(one.outcome, Done)]
-    return {
-        "me": me,
+    columns = {
         **_event_columns(puts),
         "d_event": [n for n, _ in deliveries],
         "d_route": [new.route for _, new in deliveries],
@@ -126,6 +125,7 @@ def write_values(
         "r_lane": [one.lane[1] for one in left],
         "r_last": [one.last for one in left],
     }
+    return {"me": me, **{name: array(_WRITE_TYPES[name], column) for name, column in columns.items()}}
 
 
 def _event_columns(puts: Sequence[Put]) -> dict[str, list[Any]]:
@@ -189,6 +189,27 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "traceback": clean(attempt.traceback),
         "plugin": clean(attempt.plugin),
     }
+
+
+def array(of: str, values: Sequence[Any]) -> Any:
+    """Return values as the literal of an array: psycopg makes one of a list element by element.
+
+    It is also of one type, while lists of small and of large integers are of two, and so are two statements.
+    Bytes are left to psycopg, which sends them as they are.
+    """
+    match of:
+        case "bytea":
+            return values
+        case "text":
+            elements = ["NULL" if value is None else _quoted(value) for value in values]
+        case _:
+            elements = ["NULL" if value is None else str(value) for value in values]
+    return f"{{{','.join(elements)}}}"
+
+
+def _quoted(text: str) -> str:
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def clean(text: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What the statements of the writer have to promise: they go by indexes that do not grow with what was done."""
+"""What the statements of the writer have to promise: how they find what they write, what they are given."""
 
 from __future__ import annotations
 
@@ -62,3 +62,26 @@ def test_what_runs_is_found_by_its_id(db: psycopg.Connection[TupleRow]) -> None:
     assert (statuses(db), unfinished_were_walked(db)) == ({"running"}, False)
     db.execute(statements.RELEASE.encode(), (ME, ids))
     assert (statuses(db), unfinished_were_walked(db)) == ({"pending"}, False)
+
+
+@pytest.mark.parametrize(
+    ("of", "values"),
+    [
+        (
+            "text",
+            ["plain", "", None, "NULL", " a, b ", "{}", 'say "so"', "back\\slash", "\\", "new\nline", "é 👋"],
+        ),
+        ("bigint", [1, -(2**63), 2**63 - 1, None]),
+        ("integer", []),
+        ("double precision", [0.1, 1e-05, 1e300, None]),
+        ("boolean", [True, False]),
+        ("timestamptz", [NOW, NOW.replace(microsecond=123456), None]),
+        ("bytea", [b"", b"\x00\xff", b'{"a": 1}']),
+    ],
+)
+def test_an_array_holds_what_it_was_made_of(
+    db: psycopg.Connection[TupleRow], of: str, values: list[object]
+) -> None:
+    kind = "b" if of == "bytea" else "s"
+    row = db.execute(f"SELECT %{kind}::{of}[]".encode(), (statements.array(of, values),)).fetchone()
+    assert row == (values,)
