@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import psycopg
 import pytest
 
 from bench import closed_loop, inbox_file, open_loop, report, starts
 from bench.figures import Budget, CannotMeasure, Figure, percentile, ratios
+from bench.inbox_database import InboxDatabase
 from bench.inbox_file import InboxFile
 from bench.machine import Fsync, cores, facts, fsync_times
 from bench.neighbours import used
@@ -27,7 +29,7 @@ from bench.queues import Queues, queues
 from bench.report import Result, Results
 from bench.routers import Router
 from bench.rows.all import ROWS
-from bench.servers import Cpu, cpu_of, memory_of
+from bench.servers import Cpu, cpu_of, cpu_of_ended, memory_of
 from router.config import read
 from router.inbox import Done
 from router.inbox.sqlite.inbox import SqliteInbox
@@ -143,6 +145,7 @@ def test_processor_time_is_read_whatever_the_program_is_called() -> None:
     # Fields 14 and 15 of proc(5), in ticks of 10 ms.
     assert (cpu.user, cpu.system) == (0.14, 0.15)
     assert (cpu - Cpu(0.04, 0.05) + Cpu(1, 1)).total == pytest.approx(2.2)
+    assert cpu_of_ended(f"17 (a (b) c) S {fields}") == Cpu(0.16, 0.17)
 
 
 def test_memory_is_read_in_megabytes() -> None:
@@ -226,6 +229,57 @@ async def test_commits_and_what_is_unsettled_are_counted_beside_a_running_router
     assert seen.commits() == before + 2
     assert (seen.unsettled(), seen.unsettled("audit"), seen.unsettled("none")) == (3, 1, 0)
     await inbox.close()
+
+
+# The inbox in PostgreSQL
+
+#: Of deliveries their chat, idMessage, when they were begun, in milliseconds, and for how many, and attempts.
+Handled = tuple[str, str, int, int, int]
+
+
+def violations(url: str, *handled: Handled) -> int:
+    with psycopg.connect(url, autocommit=True, options="-c search_path=router") as db:
+        for number, (chat, sent, began, took, attempts) in enumerate(handled):
+            db.execute(
+                "INSERT INTO events (seq, id, chat, status, transport, received_at, body)"
+                " VALUES (%s, %s, %s, 'accepted', 'webhook', now(), %s)",
+                (number, str(number), chat, json.dumps({"idMessage": sent}).encode()),
+            )
+            db.execute(
+                "INSERT INTO deliveries (event, route, lane, status, attempts, started_at, duration)"
+                " VALUES (%s, 'all', %s, 'done', %s, to_timestamp(%s), %s)",
+                (number, chat, attempts, began / 1e3, took / 1e3),
+            )
+    return InboxDatabase(url).violations()
+
+
+@pytest.mark.parametrize(
+    ("handled", "found"),
+    [
+        ([("a", "1 0-1", 0, 9, 1), ("a", "1 0-2", 9, 9, 1), ("b", "1 0-3", 5, 9, 1)], 0),
+        ([("a", "1 0-1", 0, 9, 1), ("a", "1 1-1", 9, 9, 1)], 0),
+        ([("a", "1 0-1", 0, 9, 1), ("a", "1 0-2", 5, 9, 1)], 1),
+        ([("a", "1 0-2", 0, 2, 1), ("a", "1 0-1", 9, 2, 1)], 1),
+        ([("a", "1 0-9", 0, 2, 1), ("a", "1 0-10", 9, 2, 1)], 0),
+        ([("78000000000@c.us", "1 0-2", 0, 2, 1), ("78000000000@c.us", "1 0-1", 9, 2, 1)], 0),
+        ([("78000000000@c.us", "1 0-1", 9, 2, 1), ("78000000000@c.us", "1 0-2", 0, 2, 1)], 1),
+        ([("a", "1 0-1", 0, 9, 2)], 1),
+    ],
+    ids=["in order", "two runs", "beside", "turned round", "numbers", "hot", "hot, turned round", "again"],
+)
+def test_violations_of_the_order_are_counted(postgres_url: str, handled: list[Handled], found: int) -> None:
+    assert violations(postgres_url, *handled) == found
+
+
+def test_what_a_database_has_done_is_counted(postgres_url: str) -> None:
+    inbox = InboxDatabase(postgres_url)
+    before = inbox.usage()
+    violations(postgres_url, ("a", "1 0-1", 0, 9, 1))
+    used = inbox.usage() - before
+    assert (used.events, used.transactions) == (1, 2)
+    assert used.wal > 0
+    assert inbox.deliveries() == {"done": 1}
+    inbox.wait_until_settled()
 
 
 # The router
