@@ -101,6 +101,11 @@ class InboxDatabase:
                     raise CannotMeasure(f"not all deliveries were settled within {_PATIENCE:g} s")
                 time.sleep(_LOOK_EVERY)
 
+    def connections(self) -> int:
+        """Return how many connections routers have."""
+        with self._open() as db:
+            return int(_one(db, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'router'")[0])
+
     def usage(self) -> Usage:
         """Return what has been used up to now."""
         with self._open() as db:

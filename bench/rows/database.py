@@ -23,7 +23,7 @@ the fewer share a transaction.
   extension `pg_stat_statements`, and each waits for its answer.
 - *WAL* are the bytes of the write-ahead log, with the whole pages that it takes in after a checkpoint (one
   was made right before).
-- *On the disk* are the tables with their indexes: an event of 480 bytes of JSON with one settled delivery.
+- *On the disk* are the tables with their indexes: an event of 400 bytes of JSON with one settled delivery.
 - *Idle* is what a replica asks for that has nothing to do.
 - *A call of `write`* is how a replica writes all that it has at hand; what follows are its statements.
   Counting them costs something, so the other figures are of turns in which they were not.
@@ -93,7 +93,9 @@ def _idle(database: Postgres, replicas: int, seconds: float) -> list[Figure]:
     time.sleep(seconds)
     share = 1 / (time.monotonic() - began) / replicas
     calls, used = sum(one.calls for one in inbox.statements() if one.is_sent), inbox.usage() - usage
+    connections = inbox.connections() / replicas
     return [
+        Figure(name="idle, each replica: connections", value=connections, unit=""),
         Figure(name="idle, each replica: calls", value=calls * share, unit="/s"),
         Figure(name="idle, each replica: transactions", value=used.transactions * share, unit="/s"),
         Figure(name="idle, each replica: WAL", value=used.wal * share, unit="bytes/s"),

@@ -14,7 +14,7 @@ from bench.rows import Effort, Row
 ABOUT = """\
 The load of *Answer time and lag at 1,000 a second*, sent to one router whose inbox is in PostgreSQL. The two
 processors are shared by PostgreSQL, the router and k6, which has the second one: each waits for the others,
-which is in the figures.
+which is in the figures. A handler may begin a moment before its answer is logged: both follow the commit.
 """
 
 _RATE = 1_000
