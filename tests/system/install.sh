@@ -6,7 +6,7 @@ set -u
 missing=""
 for tool in strace:strace faketime:faketime prlimit:util-linux mount:mount \
     nats-server:nats-server redis-server:redis-server rabbitmq-server:rabbitmq-server mariadbd:mariadb-server \
-    dockerd:docker.io iptables:iptables mmdebstrap:mmdebstrap strip:binutils; do
+    dockerd:docker.io iptables:iptables mmdebstrap:mmdebstrap strip:binutils nginx:nginx-light; do
     command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool##*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -39,13 +39,13 @@ class StandIn:
     """Queues of some instances.
 
     Args:
-        inbox: The router's file.
+        inbox: The router's file. What has another inbox says itself what `is_stored`.
         faults: How likely it is that an answer is not what it should be, from 0 to 1.
         instead: Answers one instance's requests, in place of its queue.
     """
 
     def __init__(
-        self, inbox: Path, *, faults: float = 0.0, instead: Mapping[int, Answering] | None = None
+        self, inbox: Path = Path(), *, faults: float = 0.0, instead: Mapping[int, Answering] | None = None
     ) -> None:
         self.server = Scripted(self._answer)
         #: What waits: receipt and body, by instance.
@@ -118,9 +118,13 @@ class StandIn:
 
     def _take(self, body: bytes) -> None:
         self.deleted.append(body)
+        if not self.is_stored(body):
+            self.too_early.append(body)
+
+    def is_stored(self, body: bytes) -> bool:
+        """Look into the inbox."""
         with closing(sqlite3.connect(f"{self._inbox.as_uri()}?mode=ro", uri=True)) as db:
-            if not db.execute("SELECT 1 FROM events WHERE body = ?", (body,)).fetchone():
-                self.too_early.append(body)
+            return db.execute("SELECT 1 FROM events WHERE body = ?", (body,)).fetchone() is not None
 
     def _wrongly(self, chance: Random, faults: list[str], whole: Reply, before: Reply) -> Reply:
         fault = chance.choice(faults)

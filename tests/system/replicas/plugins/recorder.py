@@ -57,7 +57,42 @@ async def deadly(event: Event, context: Context, options: Options) -> None:
     await keep(event, context, options)
 
 
+def _say(text: str) -> None:
+    """Note something else, in a file that all processes share."""
+    said = os.open(Path(os.environ["RECORDS"]).parent / "said", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(said, f"{text}\n".encode())
+    os.close(said)
+
+
+async def once(event: Event, context: Context, options: Options) -> None:
+    """Say of which numbers this is the first, of whatever chat."""
+    _note("start", event, context)
+    number = (event.text or "").split()[1]
+    if await context.once(number):
+        _say(f"first {number}")
+    await asyncio.sleep(options.takes)
+    _note("end", event, context)
+
+
+async def remember(event: Event, context: Context, options: Options) -> None:
+    """Say what the plugin remembers as the last number of the chat, and remember this one."""
+    _note("start", event, context)
+    number = int((event.text or "").split()[1])
+    _say(f"last {event.chat} {await context.state.get('last', 0)} {number}")
+    await context.state.set("last", number)
+    await asyncio.sleep(options.takes)
+    _note("end", event, context)
+
+
+async def answer(event: Event, context: Context, options: Options) -> None:
+    """Reply with the same text, and take some time afterwards."""
+    _note("start", event, context)
+    await context.reply(event.text or "")
+    await asyncio.sleep(options.takes)
+    _note("end", event, context)
+
+
 @hookimpl
 def register_handlers(register: Callable[..., None]) -> None:
-    register("keep", keep, options=Options)
-    register("deadly", deadly, options=Options)
+    for handler in (keep, deadly, once, remember, answer):
+        register(handler.__name__, handler, options=Options)
