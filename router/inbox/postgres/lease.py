@@ -152,6 +152,7 @@ class Lease:
                 await self.beat()
             except InboxUnavailable:
                 self._owner.unreachable()
+                self._is_hurried = True  # some of the lease is gone already: renew it before anything else
                 await asyncio.sleep(self._pause)
             except Exception:  # whatever it is, a replica that stops renewing is dead to the others
                 _log.exception("inbox.lease_failed", replica=self._id)
