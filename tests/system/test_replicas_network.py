@@ -154,7 +154,7 @@ async def test_what_breaks_for_a_moment_leaves_nothing_behind(
     chance = Random(20261125)
     async with behind(server, tmp_path, 1, QUICK) as (fleet, ask, proxy):
         async with load_on(lambda: fleet.replicas, every=0.01) as load:
-            for _ in range(12):
+            for _ in range(3):
                 await load.until(20)
                 await asyncio.sleep(chance.uniform(0.0, 0.1))
                 fault(proxy)
@@ -169,7 +169,7 @@ async def test_what_breaks_for_a_moment_leaves_nothing_behind(
         assert fleet.replicas[0].logged("inbox.database_lost")
 
 
-@pytest.mark.parametrize("fault", [broken_requests, lost_answers, Proxy.swallow, Proxy.refuse])
+@pytest.mark.parametrize("fault", [broken_requests, lost_answers, Proxy.refuse])
 async def test_what_breaks_for_longer_than_the_lease_is_taken_over(
     fault: Callable[[Proxy], None], server: Server, tmp_path: Path, report: Report
 ) -> None:

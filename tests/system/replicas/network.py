@@ -1,4 +1,4 @@
-"""A network of namespaces for replicas and their database, in which the kernel drops and slows things."""
+"""A network of namespaces for replicas and their database: the kernel drops and slows what it is told to."""
 
 from __future__ import annotations
 

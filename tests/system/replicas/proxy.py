@@ -1,4 +1,4 @@
-"""A TCP proxy between a replica and its database, in which the way there goes wrong; it needs no root."""
+"""A TCP proxy between a replica and its database that lets the way go wrong; nobody has to be root."""
 
 from __future__ import annotations
 
@@ -139,8 +139,7 @@ class Proxy:
     def _now(self, change: Callable[..., None], *arguments: object) -> None:
         """Change something in the thread, and wait until it is changed."""
         done = threading.Event()
-        self._loop.call_soon_threadsafe(change, *arguments)
-        self._loop.call_soon_threadsafe(done.set)
+        self._loop.call_soon_threadsafe(lambda: (change(*arguments), done.set()))
         done.wait()
 
     def _swallow(self, *ways: _Way) -> None:
