@@ -139,7 +139,8 @@ class Proxy:
     def _now(self, change: Callable[..., None], *arguments: object) -> None:
         """Change something in the thread, and wait until it is changed."""
         done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (change(*arguments), done.set()))
+        self._loop.call_soon_threadsafe(change, *arguments)
+        self._loop.call_soon_threadsafe(done.set)
         done.wait()
 
     def _swallow(self, *ways: _Way) -> None:
