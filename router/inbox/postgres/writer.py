@@ -22,11 +22,12 @@ from psycopg.rows import TupleRow
 
 from router import clock
 from router.errors import InboxUnavailable
-from router.inbox import Claim, Done, Duplicate
+from router.inbox import Done, Duplicate
 from router.inbox.keys import Dedup, key_hash
 from router.inbox.postgres import statements
 from router.inbox.postgres.lease import Lease
 from router.inbox.postgres.link import NO_LEASE, Link
+from router.inbox.postgres.pages import page_of
 from router.inbox.postgres.requests import (
     Announce,
     Discover,
@@ -44,7 +45,6 @@ from router.inbox.postgres.requests import (
     Waiting,
     groups,
 )
-from router.inbox.revival import remaining, revive
 from router.jsontext import same_content
 from router.normalize import content_hash
 from router.retry import RetryPolicy
@@ -361,7 +361,7 @@ class Writer:
             if rows is None:
                 self._owner.loaded(request.lane, None, [], more=False)
                 continue
-            page, more = _page(request, rows, me)
+            page, more = page_of(request, rows, me)
             self._owner.loaded(request.lane, rows[0][0], page, more=more)
 
     # The database
@@ -440,37 +440,6 @@ def _in_turn(
         in_turn.append((delivery_id, owner, before.get(lane, previous)))
         before[lane] = seq
     return in_turn
-
-
-def _page(request: Load, rows: Sequence[TupleRow], me: int) -> tuple[list[Waiting], bool]:
-    """Return the deliveries of a lane as they were found, and whether there are more."""
-    page: list[Waiting] = []
-    for _, careful_until, delivery_id, was_cut_off, *facts, _, _ in rows:
-        if delivery_id is None:
-            return [], False
-        claim, wait = _claim(request.lane, delivery_id, me, facts)
-        claim.is_suspect, claim.was_cut_off = delivery_id <= careful_until, was_cut_off
-        # Only the first of a lane is ever held up: one that waits for a retry begins a page of its own.
-        if page and wait is not None:
-            return page, True
-        page.append((claim, wait))
-    there = rows[0][-2]
-    return page, there > len(page) or there == request.most
-
-
-def _claim(lane: LaneName, delivery_id: int, me: int, facts: Sequence[Any]) -> Waiting:
-    attempts, round_attempts, blocked, due_at, delay, event_id, instance, received_at, transport, body = facts
-    claim = Claim(
-        delivery_id,
-        *lane,
-        revive(event_id, instance, received_at, transport, bytes(body)),
-        attempts + 1,
-        round_attempts + 1,
-        blocked,
-        len(body),
-        me,
-    )
-    return claim, None if due_at is None else remaining(due_at, delay)
 
 
 async def plan_by_index(connection: AsyncConnection[TupleRow]) -> None:
