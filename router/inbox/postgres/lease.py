@@ -160,9 +160,9 @@ class Lease:
 
     def hurry(self) -> None:
         """Have the next beat at once: there is something to share out."""
-        self._is_hurried = True
-        if self._hearing is not None:
+        if self._hearing is not None and not self._is_hurried:  # a second time it may be ending already
             self._hearing.reschedule(asyncio.get_running_loop().time())
+        self._is_hurried = True
 
     async def leave(self) -> None:
         """Give everything back."""
@@ -185,11 +185,14 @@ class Lease:
         """Hear what others tell until it is time for a beat."""
         if self._is_hurried:
             return
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(None) as self._hearing:
                 async for told in connection.notifies(timeout=self._pause):
                     self._told(told)
-        self._hearing = None
+        except TimeoutError:  # it is in a hurry
+            pass
+        finally:
+            self._hearing = None
 
     def _told(self, told: psycopg.Notify) -> None:
         if told.channel == "router_free":
