@@ -18,7 +18,12 @@ import pytest
 
 from router.inbox.postgres.database import Database
 
-_TOOLS = Path("/usr/lib/postgresql/15/bin")
+#: Those of the newest version that is installed, as Debian and Ubuntu have them.
+_TOOLS = max(
+    Path("/usr/lib/postgresql").glob("*/bin"),
+    key=lambda tools: float(tools.parent.name),
+    default=Path("/usr/lib/postgresql/none"),
+)
 #: Seconds within which a server that was killed can be started again.
 _DEADLINE = 30.0
 
