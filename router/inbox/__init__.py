@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -154,6 +154,17 @@ class Dead:
 
 
 Outcome = Done | Retry | Dead
+
+
+def next_attempt(claim: Claim, outcome: Retry) -> Claim:
+    """Return what waits after an attempt that failed."""
+    return replace(
+        claim,
+        attempt=claim.attempt + 1,
+        round_attempt=claim.round_attempt + 1,
+        blocked=claim.blocked + outcome.attempt.duration + outcome.delay,
+        was_cut_off=False,
+    )
 
 
 class Inbox(Protocol):

@@ -16,7 +16,7 @@ import structlog
 
 from router import clock
 from router.errors import InboxUnavailable
-from router.inbox import Claim, Duplicate, Entry, Handled, Outcome, Retry, Stored
+from router.inbox import Claim, Duplicate, Entry, Handled, Outcome, Retry, Stored, next_attempt
 from router.inbox.awaited import Awaited
 from router.inbox.backlog import Backlog
 from router.inbox.keys import Dedup
@@ -189,7 +189,7 @@ class PostgresInbox:
         if claim.lease != self._lease.id:
             self._lanes.finished(claim)
         elif isinstance(outcome, Retry):
-            self._lanes.retry(_next_attempt(claim, outcome), self._lanes.now() + outcome.delay)
+            self._lanes.retry(next_attempt(claim, outcome), self._lanes.now() + outcome.delay)
         else:
             self._backlog.settled()
             self._lanes.finished(claim)
@@ -402,19 +402,3 @@ class PostgresInbox:
         """See `lease.Owner.all_changed`."""
         for route, lane in [*self._last]:
             self.lane_changed(route, lane)
-
-
-def _next_attempt(claim: Claim, outcome: Retry) -> Claim:
-    return Claim(
-        claim.id,
-        claim.route,
-        claim.lane,
-        claim.event,
-        claim.attempt + 1,
-        claim.round_attempt + 1,
-        claim.blocked + outcome.attempt.duration + outcome.delay,
-        claim.size,
-        claim.lease,
-        claim.is_suspect,
-        was_cut_off=False,
-    )

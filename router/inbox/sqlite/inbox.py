@@ -19,7 +19,7 @@ from typing import TextIO
 import structlog
 
 from router.errors import InboxUnavailable
-from router.inbox import Claim, Duplicate, Entry, Outcome, Retry, Stored
+from router.inbox import Claim, Duplicate, Entry, Outcome, Retry, Stored, next_attempt
 from router.inbox.awaited import Awaited
 from router.inbox.backlog import Backlog
 from router.inbox.keys import Dedup
@@ -161,7 +161,7 @@ class SqliteInbox:
         self._ask(Settle(claim, outcome))
         self._awaited.ended(claim, outcome)  # a retry is ours: GREEN-API need not send it again
         if isinstance(outcome, Retry):
-            self._lanes.retry(_next_attempt(claim, outcome), self._lanes.now() + outcome.delay)
+            self._lanes.retry(next_attempt(claim, outcome), self._lanes.now() + outcome.delay)
         else:
             self._backlog.settled()
             self._lanes.finished(claim)
@@ -262,16 +262,3 @@ class SqliteInbox:
         """Tell the asker that its request, and no other, cannot be stored."""
         _log.error("inbox.request_rejected", request=repr(request), exc_info=exc)
         request.refused(InboxUnavailable(f"inbox {self._path}: {exc}"))
-
-
-def _next_attempt(claim: Claim, outcome: Retry) -> Claim:
-    return Claim(
-        claim.id,
-        claim.route,
-        claim.lane,
-        claim.event,
-        claim.attempt + 1,
-        claim.round_attempt + 1,
-        claim.blocked + outcome.attempt.duration + outcome.delay,
-        claim.size,
-    )
