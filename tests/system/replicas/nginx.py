@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,9 +26,12 @@ class Nginx:
     Args:
         folder: Where its files are.
         replicas: What is behind it.
+        changes: What stands in the configuration, and what stands there instead.
     """
 
-    def __init__(self, folder: Path, replicas: Sequence[Replica]) -> None:
+    def __init__(
+        self, folder: Path, replicas: Sequence[Replica], changes: Mapping[str, str] | None = None
+    ) -> None:
         need("nginx")
         self.host = "127.0.0.1"
         self.port = free_port()
@@ -43,6 +46,8 @@ class Nginx:
         (folder / "nginx.conf").write_text(user + conf)
         (folder / "server.conf").write_text((_CONF / "http.conf").read_text().replace("8080", str(self.port)))
         shutil.copy(_CONF / "webhook.conf", folder)
+        for shipped, instead in (changes or {}).items():
+            self._change(shipped, instead)
 
     def __enter__(self) -> Nginx:
         command = ["nginx", "-p", str(self._folder), "-c", "nginx.conf", "-g", "daemon off;"]
@@ -63,6 +68,12 @@ class Nginx:
     def log(self) -> str:
         """What went wrong."""
         return (self._folder / "log").read_text()
+
+    def _change(self, shipped: str, instead: str) -> None:
+        texts = {path: path.read_text() for path in self._folder.glob("*.conf")}
+        assert any(shipped in text for text in texts.values()), shipped
+        for path, text in texts.items():
+            path.write_text(text.replace(shipped, instead))
 
     def _listens(self) -> bool:
         with suppress(OSError), socket.create_connection((self.host, self.port), 1):
