@@ -1,6 +1,6 @@
 """Anything that may happen to several replicas on one database, in any order.
 
-``ROUTER_TEST_SEEDS`` runs more than the few of `make test`.
+``ROUTER_TEST_STORIES`` runs more than the few of `make test`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from router.inbox.postgres.ledger import PostgresLedger
 from tests.inbox.build import attempt, entry, event, failed
 from tests.system.replicas.judge import RULES
 
-SEEDS = range(int(os.environ.get("ROUTER_TEST_SEEDS", "3")))
+SEEDS = range(int(os.environ.get("ROUTER_TEST_STORIES", "3")))
 ROUTES = {"orders": 2, "audit": 1}
 CHATS = "abcde"
 STEPS = 80
