@@ -153,7 +153,8 @@ async def test_what_breaks_for_a_moment_leaves_nothing_behind(
     """Shorter than the lease: what was stored, and nobody was told, is the replica's own."""
     chance = Random(20261125)
     async with behind(server, tmp_path, 1, QUICK) as (fleet, ask, proxy):
-        async with load_on(lambda: fleet.replicas, every=0.01) as load:
+        # A chat each, or what comes next would lead to what was forgotten.
+        async with load_on(lambda: fleet.replicas, every=0.01, chats=10_000) as load:
             for _ in range(3):
                 await load.until(20)
                 await asyncio.sleep(chance.uniform(0.0, 0.1))
