@@ -113,7 +113,7 @@ async def test_everything_at_once_loses_and_disorders_nothing(
             fleet.add(url=proxy.leads_to(url))
         await asyncio.to_thread(fleet.start)
         chaos = Chaos(server, fleet, proxies, Random(seed))
-        async with load_on(lambda: fleet.replicas, every=0.4) as load:
+        async with load_on(lambda: fleet.replicas, every=0.4, chats=12) as load:
             for _ in range(FAULTS):
                 await chaos.one()
             await load.until(50)
