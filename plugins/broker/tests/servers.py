@@ -83,7 +83,10 @@ class Server(ABC):
         self._end()
 
     def pause(self) -> None:
+        """Let it stand still: all of its threads do so when this returns."""
         self._signal(signal.SIGSTOP)
+        assert self._process is not None, "started before"
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
