@@ -19,7 +19,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
-import psycopg
 import pytest
 
 from router import clock
@@ -93,7 +92,7 @@ class Clock:
         return START + timedelta(seconds=self.seconds)
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class StandingLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: Clock) -> None:
         self._machine_clock = clock
         super().__init__()
@@ -122,7 +121,7 @@ class Home:
 
     def __init__(self, bounds: Bounds, *, deliver_changed: bool) -> None:
         self.clock = Clock()
-        self.loop = _Loop(self.clock)
+        self.loop = StandingLoop(self.clock)
         self._settings: dict[str, Any] = {
             "concurrency": bounds.concurrency,
             "dedup_window": DEDUP_WINDOW,
@@ -406,7 +405,7 @@ def _torn(before: bytes, after: bytes, cut: float) -> bytes:
     return after[:end] + before[end:]
 
 
-_TRUNCATE = "TRUNCATE replicas, events, deliveries, attempts, lanes, pollers, store RESTART IDENTITY"
+TRUNCATE = "TRUNCATE replicas, events, deliveries, attempts, lanes, pollers, store RESTART IDENTITY"
 _RAISE = """
 CREATE OR REPLACE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'disk_full'; END $$"""
@@ -433,7 +432,7 @@ class PostgresHome(LastingHome):
         again = RetryPolicy(attempts=2**31, first=_AGAIN, factor=1, max=_AGAIN, jitter=0)
         self._patch.setattr(postgres_writer, "_AGAIN", again)
         self._db = Database(url).connect_now()
-        self._db.execute(_TRUNCATE)
+        self._db.execute(TRUNCATE)
         self._db.execute(_RAISE.encode())
         self.ledger = self._ledger = PostgresLedger(Database(url))
         #: Lanes of runs that did not end well, until they are asked for.
@@ -441,7 +440,7 @@ class PostgresHome(LastingHome):
         self._runs = False
 
     def open(self, routes: Mapping[str, int]) -> None:
-        self.inbox = self._inbox = _DeafInbox(
+        self.inbox = self._inbox = DeafInbox(
             self._url, routes, retention=_NEVER, lease=_NEVER, **self._settings
         )
         self.run(self._inbox.open())
@@ -531,12 +530,12 @@ class PostgresHome(LastingHome):
     def _rows(self, statement: str) -> list[Any]:
         return self._db.execute(statement.encode()).fetchall()
 
-    def _make_gate(self, database: Database, **settings: Any) -> _Gate:
-        self._gate = _Gate(database, **settings)
+    def _make_gate(self, database: Database, **settings: Any) -> Gate:
+        self._gate = Gate(database, **settings)
         return self._gate
 
 
-class _Gate(Link):
+class Gate(Link):
     """The writer's connection; tells whether it is used, and can be held."""
 
     def __init__(self, database: Database, **settings: Any) -> None:
@@ -569,7 +568,7 @@ class _Gate(Link):
             self._is_done.set()
 
 
-class _DeafInbox(PostgresInbox):
+class DeafInbox(PostgresInbox):
     """Takes up what a person changed when the machine says so."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
