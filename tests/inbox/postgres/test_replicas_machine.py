@@ -377,7 +377,7 @@ class ReplicasMachine(RuleBasedStateMachine):
 
     @rule(which=which, beats=st.booleans())
     def go_on(self, which: int, beats: bool) -> None:
-        """One that is held writes what it has to write, before or after it has seen that its lease is gone."""
+        """One that is held writes what it has, before or after it has seen that its lease is gone."""
         replica = self.pick(which)
         with self.step():
             self.let_go(replica, beats=beats)
