@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import pytest
 
@@ -25,24 +25,11 @@ from router import clock
 from router.inbox import Inbox, Ledger, lanes, memory
 from router.inbox.lanes import Lanes
 from router.inbox.memory import MemoryInbox
-from router.inbox.postgres import inbox as postgres_inbox
-from router.inbox.postgres import lease as postgres_lease
-from router.inbox.postgres import statements as postgres_statements
-from router.inbox.postgres import writer as postgres_writer
-from router.inbox.postgres.database import Database
-from router.inbox.postgres.inbox import PostgresInbox
-from router.inbox.postgres.ledger import PostgresLedger
-from router.inbox.postgres.link import Link, Work
 from router.inbox.sqlite import requests as sqlite_requests
 from router.inbox.sqlite import writer as sqlite_writer
 from router.inbox.sqlite.file import create
 from router.inbox.sqlite.inbox import SqliteInbox
 from router.inbox.sqlite.ledger import SqliteLedger
-from router.retry import RetryPolicy
-
-T = TypeVar("T")
-#: A lane: route and order key.
-LaneName = tuple[str, str]
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DEDUP_WINDOW = 3600.0
@@ -55,10 +42,6 @@ _TURNS = 10_000
 _DEADLINE = 20.0
 #: Seconds until something happens by itself: never, the machine does it when it is to happen.
 _NEVER = 1e9
-#: Seconds of the machine's clock after which a database that could not be written is asked again.
-_AGAIN = 0.001
-#: Seconds of it in which an inbox that is closed gives up what it cannot write.
-_GIVES_UP = 4.0
 #: Bytes of a WAL file that say which run of it the rest belongs to.
 _WAL_HEADER = 32
 
@@ -92,7 +75,7 @@ class Clock:
         return START + timedelta(seconds=self.seconds)
 
 
-class StandingLoop(asyncio.SelectorEventLoop):
+class _Loop(asyncio.SelectorEventLoop):
     def __init__(self, clock: Clock) -> None:
         self._machine_clock = clock
         super().__init__()
@@ -121,7 +104,7 @@ class Home:
 
     def __init__(self, bounds: Bounds, *, deliver_changed: bool) -> None:
         self.clock = Clock()
-        self.loop = StandingLoop(self.clock)
+        self.loop = _Loop(self.clock)
         self._settings: dict[str, Any] = {
             "concurrency": bounds.concurrency,
             "dedup_window": DEDUP_WINDOW,
@@ -204,45 +187,9 @@ class MemoryHome(Home):
         super().leave()
 
 
-class LastingHome(Home):
-    """One whose inbox outlives its process, with a disk that can be stopped or break."""
-
+class SqliteHome(Home):
     lasts = True
-    #: Events that came at once may be stored in another order, and somewhere else be handled.
-    shares = False
 
-    def close(self) -> None:
-        """End the run as a signal does."""
-        raise NotImplementedError
-
-    def hold(self) -> None:
-        """Let the disk take its time: requests gather, none is answered."""
-        raise NotImplementedError
-
-    def let_go(self) -> None:
-        raise NotImplementedError
-
-    def break_(self) -> None:
-        """Let every write fail from now on."""
-        raise NotImplementedError
-
-    def mend(self) -> None:
-        raise NotImplementedError
-
-    def look_again(self) -> None:
-        """Let the time pass after which the writer tries again what failed."""
-        raise NotImplementedError
-
-    def crash(self, cut: float) -> None:
-        """Kill the process, and go on with what the disk holds at that moment.
-
-        Args:
-            cut: How far the disk came with what was not confirmed yet.
-        """
-        raise NotImplementedError
-
-
-class SqliteHome(LastingHome):
     def __init__(self, bounds: Bounds, folder: Path, *, deliver_changed: bool) -> None:
         super().__init__(bounds, deliver_changed=deliver_changed)
         self._folder = folder
@@ -267,6 +214,7 @@ class SqliteHome(LastingHome):
         return self._inbox._careful_until
 
     def close(self) -> None:
+        """End the run as a signal does."""
         self.run(self._inbox.close())
 
     def leave(self) -> None:
@@ -288,12 +236,14 @@ class SqliteHome(LastingHome):
     # The disk
 
     def hold(self) -> None:
+        """Let the disk take its time: requests gather, none is answered."""
         self._is_held = True
 
     def let_go(self) -> None:
         self._is_held = False
 
     def break_(self) -> None:
+        """Let every write fail from now on."""
         # A name is used once: the writer still knows it when it is gone.
         self._execute(*(_BREAK.format(next(_numbers), write) for write in _WRITES))
 
@@ -301,10 +251,15 @@ class SqliteHome(LastingHome):
         self._execute(*(f"DROP TRIGGER {name}" for (name,) in self._execute(_BROKEN)))
 
     def look_again(self) -> None:
+        """Let the time pass after which the writer tries again what failed."""
         self._batches.time_out()
 
     def crash(self, cut: float) -> None:
-        """See `LastingHome.crash`; ``cut`` is the share of the bytes."""
+        """Kill the process, and go on with the files as they were at that moment.
+
+        Args:
+            cut: How far the disk came with what was not confirmed yet: the share of its bytes.
+        """
         before, wal_before = self._path.read_bytes(), _wal(self._path)  # the writer stands still
         self._is_held = False
         self.settle_down()
@@ -403,213 +358,3 @@ def _torn(before: bytes, after: bytes, cut: float) -> bytes:
     start = next((i for i in same if before[i : i + _WAL_HEADER] != after[i : i + _WAL_HEADER]), len(before))
     end = start + round(cut * (len(after) - start))
     return after[:end] + before[end:]
-
-
-TRUNCATE = "TRUNCATE replicas, events, deliveries, attempts, lanes, pollers, store RESTART IDENTITY"
-_RAISE = """
-CREATE OR REPLACE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'disk_full'; END $$"""
-#: A failed transaction has used up the numbers of its deliveries, which the model does not do.
-_RENUMBER = "SELECT setval('deliveries_id_seq', (SELECT coalesce(max(id), 0) + 1 FROM deliveries), false)"
-
-
-class PostgresHome(LastingHome):
-    """One replica; its lease is longer than any sequence of the machine.
-
-    Args:
-        url: Of a database with the tables of an inbox.
-    """
-
-    shares = True
-
-    def __init__(self, bounds: Bounds, url: str, *, deliver_changed: bool) -> None:
-        super().__init__(bounds, deliver_changed=deliver_changed)
-        self._url = url
-        self._patch.setattr(postgres_inbox, "_LIMIT", _NEVER)
-        self._patch.setattr(postgres_inbox, "Link", self._make_gate)
-        self._patch.setattr(postgres_lease, "_LOOK", _NEVER)
-        self._patch.setattr(postgres_statements, "PAGE_BYTES", bounds.page_bytes)
-        again = RetryPolicy(attempts=2**31, first=_AGAIN, factor=1, max=_AGAIN, jitter=0)
-        self._patch.setattr(postgres_writer, "_AGAIN", again)
-        self._db = Database(url).connect_now()
-        self._db.execute(TRUNCATE)
-        self._db.execute(_RAISE.encode())
-        self.ledger = self._ledger = PostgresLedger(Database(url))
-        #: Lanes of runs that did not end well, until they are asked for.
-        self._freed: set[LaneName] = set()
-        self._runs = False
-
-    def open(self, routes: Mapping[str, int]) -> None:
-        self.inbox = self._inbox = DeafInbox(
-            self._url, routes, retention=_NEVER, lease=_NEVER, **self._settings
-        )
-        self.run(self._inbox.open())
-        self._runs = True
-
-    def close(self) -> None:
-        closing = self.loop.create_task(self._inbox.close())
-        self.settle_down()
-        if self._inbox.problem() is not None:
-            self.clock.seconds += _GIVES_UP
-        self.loop.run_until_complete(closing)
-        self._runs = False
-
-    def leave(self) -> None:
-        self._gate.let_go()
-        self.mend()
-        self.look_again()
-        self.close()
-        self._ledger.close()
-        self._db.close()
-        super().leave()
-
-    def settle_down(self) -> None:
-        self.turn()
-        while self._gate.is_busy:
-            self.run(self._gate.until_done())
-            self.turn()
-
-    def notice(self) -> None:
-        mark = f"{next(_numbers)}"
-        told = f'{{"route": "none", "lane": "{mark}"}}'
-        self._db.execute("SELECT pg_notify('router_changed', %s)", (told,))
-        self.run(self._inbox.listen_until(mark))
-        self.settle_down()
-
-    # The database
-
-    def hold(self) -> None:
-        self._gate.hold()
-
-    def let_go(self) -> None:
-        self._gate.let_go()
-
-    def break_(self) -> None:
-        for number, write in enumerate(_WRITES):
-            trigger = f"broken_{number} BEFORE {write} FOR EACH ROW EXECUTE FUNCTION broken()"
-            self._db.execute(f"CREATE OR REPLACE TRIGGER {trigger}".encode())
-
-    def mend(self) -> None:
-        for number, write in enumerate(_WRITES):
-            table = write.split()[-1]
-            self._db.execute(f"DROP TRIGGER IF EXISTS broken_{number} ON {table}".encode())
-        self._db.execute(_RENUMBER)
-        if not self._runs:
-            self._end_leases()
-
-    def look_again(self) -> None:
-        self.clock.seconds += _AGAIN
-        self.settle_down()
-
-    def crash(self, cut: float) -> None:
-        """See `LastingHome.crash`: what was not confirmed never reached the database."""
-        self.run(self._inbox.vanish())
-        self._runs = False
-        self.mend()
-
-    def _end_leases(self) -> None:
-        """Take over from runs that did not end well."""
-        self._freed |= set(self._rows("SELECT route, lane FROM lanes WHERE owner IS NOT NULL"))
-        self._db.execute("SELECT end_lease(id, true) FROM replicas")
-
-    def take_freed(self) -> set[LaneName]:
-        """Return the lanes that were taken over since this was asked."""
-        freed, self._freed = self._freed, set()
-        return freed
-
-    def careful(self) -> dict[LaneName, int]:
-        """Return up to which delivery all is shown as running before it runs, for each lane with one."""
-        found = self._rows("SELECT route, lane, careful_until FROM lanes WHERE careful_until > 0")
-        return {(route, lane): until for route, lane, until in found}
-
-    def lanes(self) -> dict[LaneName, bool]:
-        """Return each lane that is there, and whether it is free."""
-        found = self._rows("SELECT route, lane, owner IS NULL FROM lanes")
-        return {(route, lane): is_free for route, lane, is_free in found}
-
-    def _rows(self, statement: str) -> list[Any]:
-        return self._db.execute(statement.encode()).fetchall()
-
-    def _make_gate(self, database: Database, **settings: Any) -> Gate:
-        self._gate = Gate(database, **settings)
-        return self._gate
-
-
-class Gate(Link):
-    """The writer's connection; tells whether it is used, and can be held."""
-
-    def __init__(self, database: Database, **settings: Any) -> None:
-        super().__init__(database, **settings)
-        self._is_open = asyncio.Event()
-        self._is_open.set()
-        self._is_done = asyncio.Event()
-        self._is_done.set()
-
-    @property
-    def is_busy(self) -> bool:
-        """Something is done with it that will be answered."""
-        return self._is_open.is_set() and not self._is_done.is_set()
-
-    async def until_done(self) -> None:
-        await self._is_done.wait()
-
-    def hold(self) -> None:
-        self._is_open.clear()
-
-    def let_go(self) -> None:
-        self._is_open.set()
-
-    async def do(self, work: Work[T], *, limit: float | None = None) -> T:
-        self._is_done.clear()
-        try:
-            await self._is_open.wait()
-            return await super().do(work, limit=limit)
-        finally:
-            self._is_done.set()
-
-
-class DeafInbox(PostgresInbox):
-    """Takes up what a person changed when the machine says so."""
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self._unheard: list[Callable[[], None]] = []
-        self._mark = ""
-        self._has_heard = asyncio.Event()
-
-    def lane_changed(self, route: str, lane: str) -> None:
-        if lane == self._mark:
-            self._has_heard.set()
-        hear = super().lane_changed
-        self._unheard.append(lambda: hear(route, lane))
-
-    def look(self, route: str) -> None:
-        look = super().look
-        self._unheard.append(lambda: look(route))
-
-    async def listen_until(self, mark: str) -> None:
-        """Take up all that was told up to a mark."""
-        self._mark = mark
-        await self._has_heard.wait()
-        self._has_heard.clear()
-        unheard, self._unheard = self._unheard, []
-        for hear in unheard:
-            hear()
-
-    async def vanish(self) -> None:
-        """Leave everything as it is, as a process does that is killed."""
-        self._backlog.stop()
-        self._lanes.stop()
-        for timer in (self._announcement, self._lapse):
-            if timer is not None:
-                timer.cancel()
-        while pending := [task for task in self._tasks if not task.done()]:
-            for task in pending:
-                task.cancel()  # again, since `asyncio.wait_for` of Python 3.11 may swallow it
-            await asyncio.sleep(0)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
-        await self.store.close()
-        await self._housekeeping.close()
-        await self._lease._link.close()
-        await self._link.close()

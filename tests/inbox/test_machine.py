@@ -10,7 +10,7 @@ import asyncio
 import copy
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -59,10 +59,7 @@ from tests.inbox.homes import (
     MAX_UNFINISHED,
     Bounds,
     Home,
-    LaneName,
-    LastingHome,
     MemoryHome,
-    PostgresHome,
     SqliteHome,
 )
 from tests.inbox.model import Delivery, Store, interrupted, same_claim
@@ -121,6 +118,8 @@ class InboxMachine(RuleBasedStateMachine):
         self.routes: Mapping[str, int] = ROUTES[0]
         #: Each waits for a claim or has one, as those of the dispatcher.
         self.carriers = 0
+        #: Deliveries up to this one are shown as running before they are handed out: a run crashed.
+        self.careful_until = 0
         #: Claims that are handed out, by delivery.
         self.running: dict[int, Claim] = {}
         #: Calls of `claim` that wait.
@@ -445,8 +444,8 @@ class InboxMachine(RuleBasedStateMachine):
         return not self.is_held and not self.is_broken
 
     @property
-    def disk(self) -> LastingHome:
-        return cast("LastingHome", self.home)
+    def disk(self) -> SqliteHome:
+        return cast("SqliteHome", self.home)
 
     @precondition(lambda self: self.home.lasts and self.is_steady)
     @rule(breaks=st.booleans())
@@ -484,7 +483,7 @@ class InboxMachine(RuleBasedStateMachine):
     def restart(self, routes: dict[str, int], endings: list[str]) -> None:
         """A graceful stop: nothing more is claimed, some claims are settled, some are given back."""
         with self.step():
-            self.home.do(self.home.inbox.stop_claims)
+            self.home.inbox.stop_claims()
             self.home.settle_down()
             assert all(claimer.result() is None for claimer in self.claimers if claimer.done())
             # What an earlier crash makes show as running before it runs cannot be shown on a broken disk.
@@ -497,7 +496,7 @@ class InboxMachine(RuleBasedStateMachine):
             self.disk.close()
             self.disk.mend()
             self.open_again(routes)
-            self.restarted(was_broken=was_broken)
+            assert self.careful_until == 0 or was_broken
 
     @precondition(lambda self: self.home.lasts)
     @rule(routes=st.sampled_from(ROUTES), cut=st.floats(0, 1))
@@ -509,7 +508,7 @@ class InboxMachine(RuleBasedStateMachine):
             self.claimers.clear()
             self.sent.clear()
             self.open_again(routes)
-            self.crashed()
+            assert self.careful_until == len(self.store.deliveries)
 
     def open_again(self, routes: Mapping[str, int]) -> None:
         self.store = self.found()
@@ -521,17 +520,8 @@ class InboxMachine(RuleBasedStateMachine):
         self.expected.clear()
         self.routes = routes
         self.home.open(routes)
+        self.careful_until = self.disk.careful_until
         self.store.recover()
-
-    def is_careful(self, delivery_id: int) -> bool:
-        """Tell whether a delivery is shown as running before it is handed out: a run crashed."""
-        return False
-
-    def crashed(self) -> None:
-        """A run ended as it should not, and the next one is there."""
-
-    def restarted(self, *, was_broken: bool) -> None:
-        """A run ended by a signal, and the next one is there."""
 
     def found(self) -> Store:
         """Return what the disk holds: all that was confirmed, and a beginning of what was asked for since."""
@@ -543,16 +533,12 @@ class InboxMachine(RuleBasedStateMachine):
             if apply is not None:
                 apply(store)
             found = copy.deepcopy(store)
-            if self.would_show(found) == shown:
+            for record in self.home.ledger.deliveries(DeliveryFilter(status=DeliveryStatus.RUNNING), 9_999):
+                if record.id <= self.careful_until:  # it was shown as running, and not handed out yet
+                    found.start(record.id)
+            if found.shown() == shown:
                 return found
         raise AssertionError(f"no beginning of what was asked for leads to {shown}")
-
-    def would_show(self, found: Store) -> dict[str, Any]:
-        """Return what the disk shows of a store that a run left behind; take in what that run did last."""
-        for record in self.home.ledger.deliveries(DeliveryFilter(status=DeliveryStatus.RUNNING), 9_999):
-            if self.is_careful(record.id):  # it was shown as running, and not handed out yet
-                found.start(record.id)
-        return found.shown()
 
     # What is held against the model
 
@@ -579,7 +565,7 @@ class InboxMachine(RuleBasedStateMachine):
         if self.is_held:
             assert not any(sent.answer.done() for sent in self.sent)
             return
-        for sent in self.in_order(self.sent):
+        for sent in self.sent:
             assert sent.answer.done()
             if sent.answer.exception() is not None:
                 assert isinstance(sent.answer.exception(), InboxUnavailable), sent.answer.exception()
@@ -590,17 +576,13 @@ class InboxMachine(RuleBasedStateMachine):
             self.answered(sent.entry, sent.answer.result())
         self.sent.clear()
 
-    def in_order(self, sent: Sequence[Sent]) -> Sequence[Sent]:
-        """Return what came at once in the order in which it was stored."""
-        return sent
-
     def answered(self, entry: Entry, answer: Stored | Duplicate) -> None:
         expected = self.store.put(entry)
         assert answer == replace(expected, handled=answer.handled)
         event_id = expected.event_id if isinstance(expected, Duplicate) else entry.event.id
         unfinished = self.unfinished(event_id)
         if isinstance(expected, Stored):
-            assert (answer.handled is not None) is (entry.awaited and self.is_all_handled_here(entry))
+            assert (answer.handled is not None) is entry.awaited
         else:
             resumes = entry.awaited and not self.home.lasts and bool(unfinished)
             assert (answer.handled is not None) is resumes
@@ -612,9 +594,6 @@ class InboxMachine(RuleBasedStateMachine):
         if isinstance(expected, Duplicate):
             self.unpark(event_id)
         self.expected.setdefault(event_id, Expected(unfinished, [])).handled.append(answer.handled)
-
-    def is_all_handled_here(self, entry: Entry) -> bool:
-        return True
 
     def unfinished(self, event_id: str) -> set[int]:
         kept = self.store.events.get(event_id)
@@ -645,7 +624,7 @@ class InboxMachine(RuleBasedStateMachine):
         assert all((other.route, other.lane) != (claim.route, claim.lane) for other in self.running.values())
         self.stale.pop(claim.id, None)
         self.running[claim.id] = claim
-        if self.is_careful(claim.id):
+        if claim.id <= self.careful_until:
             self.ask(lambda store: store.start(claim.id))
 
     def has_place(self, route: str) -> bool:
@@ -782,99 +761,14 @@ _IN_MEMORY = Path("/dev/shm")
 
 
 class SqliteMachine(InboxMachine):
-    #: All that a run found that began after a crash is shown as running before it is handed out.
-    careful_until = 0
-
     def make(self, bounds: Bounds, deliver_changed: bool) -> Home:
         self.folder = TemporaryDirectory(dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None)
-        self.sqlite = SqliteHome(bounds, Path(self.folder.name), deliver_changed=deliver_changed)
-        return self.sqlite
-
-    def is_careful(self, delivery_id: int) -> bool:
-        return delivery_id <= self.careful_until
-
-    def crashed(self) -> None:
-        self.careful_until = self.sqlite.careful_until
-        assert self.careful_until == len(self.store.deliveries)
-
-    def restarted(self, *, was_broken: bool) -> None:
-        self.careful_until = self.sqlite.careful_until
-        assert self.careful_until == 0 or was_broken
+        return SqliteHome(bounds, Path(self.folder.name), deliver_changed=deliver_changed)
 
     def teardown(self) -> None:
         super().teardown()
         if hasattr(self, "folder"):
             self.folder.cleanup()
-
-
-class PostgresMachine(InboxMachine):
-    """One replica.
-
-    Args:
-        url: Of a database with the tables of an inbox.
-    """
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.url = url
-        #: For each lane that somebody owned who did not end well, its last delivery at that time.
-        self.careful: dict[LaneName, int] = {}
-
-    def make(self, bounds: Bounds, deliver_changed: bool) -> Home:
-        self.postgres = PostgresHome(bounds, self.url, deliver_changed=deliver_changed)
-        return self.postgres
-
-    def is_careful(self, delivery_id: int) -> bool:
-        delivery = self.store.deliveries[delivery_id]
-        return delivery_id <= self.careful.get((delivery.route, delivery.lane), 0)
-
-    def crashed(self) -> None:
-        for route, lane in self.postgres.take_freed():
-            waiting = self.store.lane(route, lane)
-            self.careful[route, lane] = max((delivery.id for delivery in waiting), default=0)
-
-    def restarted(self, *, was_broken: bool) -> None:
-        self.crashed()  # if the database did not let it give its lanes back
-
-    def would_show(self, found: Store) -> dict[str, Any]:
-        """By now others have ended the lease of that run."""
-        super().would_show(found)
-        ended = copy.deepcopy(found)
-        ended.recover()
-        return ended.shown()
-
-    def in_order(self, sent: Sequence[Sent]) -> Sequence[Sent]:
-        """What changed is stored last, and what is stored again since its key is too old."""
-        place = {record.id: -n for n, record in enumerate(self.postgres.ledger.events(EventFilter(), 9_999))}
-        return sorted(sent, key=lambda one: place.get(one.entry.event.id, 1))
-
-    def is_all_handled_here(self, entry: Entry) -> bool:
-        lanes = self.postgres.lanes()
-        return not any(lanes[new.route, new.lane] for new in entry.deliveries)
-
-    def take(self, claim: Claim) -> None:
-        super().take(claim)
-        assert claim.is_suspect is self.is_careful(claim.id)
-
-    def check(self) -> None:
-        super().check()
-        if self.is_steady:
-            self.check_lanes()
-
-    def check_lanes(self) -> None:
-        """A lane is there while something is to be done in it, and careful until it goes."""
-        assert self.to_do() <= self.postgres.lanes().keys()
-        careful = self.postgres.careful()
-        assert careful.items() <= self.careful.items()
-        self.careful = careful
-
-    def to_do(self) -> set[LaneName]:
-        return {(d.route, d.lane) for d in self.store.deliveries.values() if d.status in _UNFINISHED}
-
-    def empty(self) -> None:
-        """One in which something was discarded goes when its turn comes, and its route is there."""
-        super().empty()
-        assert not {lane for lane in self.postgres.lanes().keys() - self.to_do() if lane[0] in self.routes}
 
 
 class MemoryMachine(InboxMachine):
@@ -888,13 +782,6 @@ _LONG = settings(max_examples=5_000, stateful_step_count=80, **_COMMON)
 _IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
 
-def _run(machine: Callable[[], InboxMachine], sequences: int) -> None:
-    with structlog.testing.capture_logs():
-        run_state_machine_as_test(
-            cast("Any", machine), settings=_LONG if _IS_LONG else settings(_SHORT, max_examples=sequences)
-        )
-
-
 @pytest.mark.timeout(0 if _IS_LONG else 600)  # only what fails takes long
 @pytest.mark.parametrize(
     ("machine", "sequences"), [(SqliteMachine, 120), (MemoryMachine, 240)], ids=["sqlite", "memory"]
@@ -902,9 +789,7 @@ def _run(machine: Callable[[], InboxMachine], sequences: int) -> None:
 def test_whatever_happens_to_an_inbox_it_keeps_what_it_promises(
     machine: type[InboxMachine], sequences: int
 ) -> None:
-    _run(machine, sequences)
-
-
-@pytest.mark.timeout(0 if _IS_LONG else 600)
-def test_whatever_happens_to_one_replica_it_keeps_what_it_promises(postgres_url: str) -> None:
-    _run(partial(PostgresMachine, postgres_url), 30)
+    with structlog.testing.capture_logs():
+        run_state_machine_as_test(
+            machine, settings=_LONG if _IS_LONG else settings(_SHORT, max_examples=sequences)
+        )

@@ -141,9 +141,7 @@ class PostgresInbox:
         writer, *others = self._tasks
         self._writer.close()
         await writer
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await _end(others)
         self._tasks = []
         await self._lease.leave()
         await self.store.close()
@@ -402,3 +400,12 @@ class PostgresInbox:
         """See `lease.Owner.all_changed`."""
         for route, lane in [*self._last]:
             self.lane_changed(route, lane)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: `asyncio.wait_for` of Python 3.11 may swallow a cancellation."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)
