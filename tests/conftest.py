@@ -14,9 +14,9 @@ from router import logs
 from router.config import LogFormat, LoggingSettings
 from router.events import JsonObject
 from router.redaction import Redactor
-from tests.postgres import own_postgres, postgres_server, postgres_template, postgres_url
+from tests.postgres import own_postgres, postgres_server, postgres_template, postgres_url, used_database
 
-__all__ = ["own_postgres", "postgres_server", "postgres_template", "postgres_url"]
+__all__ = ["own_postgres", "postgres_server", "postgres_template", "postgres_url", "used_database"]
 
 T = TypeVar("T")
 

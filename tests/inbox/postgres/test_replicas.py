@@ -24,7 +24,7 @@ from router.inbox.postgres.ledger import PostgresLedger
 from tests.inbox.build import attempt, entry, event, failed
 from tests.system.replicas.judge import RULES
 
-SEEDS = range(int(os.environ.get("ROUTER_TEST_STORIES", "3")))
+SEEDS = range(int(os.environ.get("ROUTER_TEST_STORIES", "2")))
 ROUTES = {"orders": 2, "audit": 1}
 CHATS = "abcde"
 STEPS = 80
