@@ -15,7 +15,7 @@ run: $(VENV)/run
 	$(BIN)/router serve
 
 test: $(VENV)/dev
-	$(BIN)/pytest -n auto --dist loadfile -m "not system"
+	$(BIN)/pytest -n auto --dist worksteal -m "not system"
 
 # Faults on a real process: some need root, strace or faketime, and are skipped visibly without.
 test-system: $(VENV)/dev tests/system/$(VENV)/ready
