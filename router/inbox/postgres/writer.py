@@ -202,8 +202,8 @@ class Writer:
                 del waiting[0]
             else:
                 del waiting[0]
-                if self.problem is not None:
-                    self._restored()
+        if self.problem is not None:
+            self._restored()
 
     def _of_this_lease(self, group: Sequence[Request], me: int) -> list[Request]:
         """Return the requests but those whose claims are void."""
